@@ -1,0 +1,1 @@
+"""What the signals mean: energy by machine and state, condition of machines."""

@@ -1,0 +1,1 @@
+"""Composes the rooms: the command line, one process or many."""

@@ -1,0 +1,1 @@
+"""Where machines speak: one file per protocol, conditioning for dumb machines, the OPC UA server."""

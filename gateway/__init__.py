@@ -1,0 +1,1 @@
+"""Where people look: REST, live stream, dashboard, people and rights."""

@@ -1,0 +1,167 @@
+"""Runs a process's tasks: each has an owner and a name, only sources are told to stop.
+
+A ``Supervisor`` is a TaskGroup with three habits: it retries what raised ``Unavailable`` with a
+capped, jittered delay and logs transitions, not repetitions; on stop it ends sources first and
+lets the closing of their channels travel downstream; after a deadline it cancels the stragglers
+and names them.
+"""
+
+import asyncio
+import logging
+import random
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Self
+
+from plant.errors import Unavailable
+
+log = logging.getLogger("kaikou.supervisor")
+
+Run = Callable[[], Awaitable[None]]
+
+
+class Backoff:
+    """Delays that double from ``first_s`` to ``cap_s``, each jittered by ±25 %.
+
+    >>> b = Backoff(first_s=1.0, cap_s=4.0, random=lambda: 0.5)
+    >>> [b.next() for _ in range(4)]
+    [1.0, 2.0, 4.0, 4.0]
+    """
+
+    def __init__(
+        self,
+        first_s: float = 0.5,
+        cap_s: float = 5.0,
+        random: Callable[[], float] = random.random,
+    ) -> None:
+        self._first_s = first_s
+        self._cap_s = cap_s
+        self._random = random
+        self._delay_s = first_s
+
+    def next(self) -> float:
+        """The delay before the next try, in seconds."""
+        delay = self._delay_s
+        self._delay_s = min(self._cap_s, delay * 2)
+        return delay * (0.75 + 0.5 * self._random())
+
+    def reset(self) -> None:
+        """The peer is back: begin again with the first delay."""
+        self._delay_s = self._first_s
+
+
+class Transition:
+    """Logs that a peer went away once, and that it is back once, with how long it was gone."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._lost_at: float | None = None
+
+    @property
+    def lost(self) -> bool:
+        """Whether the peer is away now."""
+        return self._lost_at is not None
+
+    def down(self, reason: object) -> None:
+        """The peer is away; only the first call of an absence is logged."""
+        if self._lost_at is None:
+            self._lost_at = time.monotonic()
+            log.warning("%s: lost: %s", self._name, reason)
+
+    def up(self) -> None:
+        """The peer is there; logged only when it was away."""
+        if self._lost_at is not None:
+            log.info("%s: back after %.1f s", self._name, time.monotonic() - self._lost_at)
+            self._lost_at = None
+
+
+class Supervisor:
+    """Owns the tasks of one process.
+
+    ``async with Supervisor() as s: s.start("twin", run); s.source("poll", poll)`` returns when
+    everything ended; ``stop()`` (or SIGTERM, SIGINT after ``on_signals()``) cancels the sources.
+    """
+
+    def __init__(self, deadline_s: float = 10.0) -> None:
+        self.stopping = asyncio.Event()
+        self.stragglers: list[str] = []
+        self._deadline_s = deadline_s
+        self._group = asyncio.TaskGroup()
+        self._sources: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._reaper: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        await self._group.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
+        try:
+            return await self._group.__aexit__(kind, error, traceback)
+        finally:
+            if self._reaper:
+                self._reaper.cancel()
+
+    def start(self, name: str, run: Run, retry: bool = False) -> asyncio.Task[None]:
+        """A task that ends by itself once its input is closed."""
+        task = self._group.create_task(self._supervise(name, run) if retry else _plain(run), name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def source(self, name: str, run: Run, retry: bool = True) -> asyncio.Task[None]:
+        """A task that ``stop`` cancels; ``Unavailable`` makes it start again after a delay."""
+        task = self.start(name, run, retry)
+        self._sources.add(task)
+        task.add_done_callback(self._sources.discard)
+        return task
+
+    def on_signals(self) -> None:
+        """Stop on SIGTERM and SIGINT."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+
+    def stop(self) -> None:
+        """Cancel the sources; cancel and name whatever still runs after the deadline."""
+        if self.stopping.is_set():
+            return
+        self.stopping.set()
+        for task in list(self._sources):
+            task.cancel()
+        self._reaper = asyncio.get_running_loop().create_task(self._reap(), name="reaper")
+
+    async def _reap(self) -> None:
+        await asyncio.sleep(self._deadline_s)
+        self.stragglers = sorted(task.get_name() for task in self._tasks)
+        if self.stragglers:
+            log.error("still running after %.0f s: %s", self._deadline_s, ", ".join(self.stragglers))
+        for task in list(self._tasks):
+            task.cancel()
+
+    async def _supervise(self, name: str, run: Run) -> None:
+        backoff = Backoff()
+        transition = Transition(name)
+        while not self.stopping.is_set():
+            started = time.monotonic()
+            try:
+                await run()
+            except Unavailable as error:
+                if time.monotonic() - started > 10.0:  # it did work: begin with a short delay
+                    transition.up()
+                    backoff.reset()
+                transition.down(error)
+                await asyncio.sleep(backoff.next())
+            else:
+                return
+
+
+async def _plain(run: Run) -> None:
+    await run()

@@ -1,0 +1,1 @@
+"""What a plant is: its assets, signals, lines and edges, read from plant.yaml."""

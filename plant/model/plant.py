@@ -1,0 +1,160 @@
+"""A resolved plant: what every process holds after plant.yaml was read and found right."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from zoneinfo import ZoneInfo
+
+from plant.model.signal import Label, Origin, Signal
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """The MQTT broker. ``embedded`` is run by us, on loopback only."""
+
+    host: str = "127.0.0.1"
+    port: int = 1883
+    embedded: bool = False
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    tls: bool = False
+    ca_file: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outbox:
+    """The durable queue of an edge. ``max_mb`` bounds its rows; ``commit_ms`` groups commits."""
+
+    max_mb: int = 512
+    when_full: str = "drop_oldest"
+    commit_ms: int = 250
+
+
+@dataclass(frozen=True, slots=True)
+class OpcUaUser:
+    """Who may log in to an edge's OPC UA server; the password is only a hash or a secret."""
+
+    name: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class OpcUa:
+    """The OPC UA server of an edge (a process of its own). Nothing is anonymous."""
+
+    host: str = "127.0.0.1"
+    port: int = 4840
+    users: tuple[OpcUaUser, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """An edge gateway: a Sparkplug node with its sources.
+
+    ``sources`` maps a source's id to its validated configuration (the kind's own class).
+    """
+
+    id: str
+    name: Label
+    sources: Mapping[str, object]
+    outbox: Outbox = Outbox()
+    opcua: OpcUa | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StateRule:
+    """The machine's PackML state as one signal tells it: value of the signal -> state number."""
+
+    signal: str
+    map: Mapping[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """A machine or a meter.
+
+    ``cycle_s`` is the ideal time for one part; ``role`` is "machine", "meter", "utility" or
+    "edge"; ``state_rules`` are asked in order, the first that knows decides.
+    """
+
+    id: str
+    type: str
+    name: Label
+    role: str
+    edge: str
+    line: str | None
+    signals: tuple[Signal, ...]
+    state_rules: tuple[StateRule, ...] = ()
+    cycle_s: float | None = None
+    meters: tuple[str, ...] = ()
+    parameters: Mapping[str, float] = field(default_factory=dict)
+
+    def signal(self, id: str) -> Signal | None:
+        """The signal of that id, None where the asset has none."""
+        return next((s for s in self.signals if s.id == id), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Station:
+    """A place in a line's flow; ``buffer`` is how many parts fit between it and the next."""
+
+    asset: str
+    buffer: int
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A production line: stations in flow order, and which of them is the constraint."""
+
+    id: str
+    name: Label
+    flow: tuple[Station, ...]
+    constraint: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Plant:
+    """A whole plant; ``hash`` is over everything that was resolved and goes into every birth."""
+
+    enterprise: str
+    site: str
+    name: Label
+    timezone: ZoneInfo
+    host_id: str
+    broker: Broker
+    historian: object
+    gateway: "Gateway"
+    lines: Mapping[str, Line]
+    edges: Mapping[str, Edge]
+    assets: Mapping[str, Asset]
+    simulated: bool
+    hash: str
+
+    @property
+    def group(self) -> str:
+        """The Sparkplug group id: enterprise-site."""
+        return f"{self.enterprise}-{self.site}"
+
+    @property
+    def signals(self) -> Sequence[Signal]:
+        """Every signal of every asset, in file order; hidden ones too."""
+        return [s for a in self.assets.values() for s in a.signals]
+
+    def published(self, origin: Origin, edge: str | None = None) -> Sequence[Signal]:
+        """The signals that one publisher puts on the wire."""
+        return [
+            s
+            for a in self.assets.values()
+            if edge is None or a.edge == edge
+            for s in a.signals
+            if s.origin is origin and not s.hidden
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """Where people reach the plant. Beyond loopback only behind TLS."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    tls_cert: str | None = None
+    tls_key: str | None = None

@@ -1,0 +1,1 @@
+"""Machines that are not there: physics, real protocol servers, faults, scenarios."""

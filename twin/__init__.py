@@ -1,0 +1,1 @@
+"""The live mirror: Sparkplug host, machine and line states, historians."""
