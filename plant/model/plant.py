@@ -80,12 +80,11 @@ class Asset:
     type: str
     name: Label
     role: str
-    edge: str
+    edge: str | None
     line: str | None
     signals: tuple[Signal, ...]
     state_rules: tuple[StateRule, ...] = ()
     cycle_s: float | None = None
-    meters: tuple[str, ...] = ()
     parameters: Mapping[str, float] = field(default_factory=dict)
 
     def signal(self, id: str) -> Signal | None:

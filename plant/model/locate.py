@@ -1,0 +1,151 @@
+"""YAML with its positions: plain data beside a map from every path to its line and column.
+
+``${NAME}`` in a scalar is taken from the environment, or from the file that ``NAME_FILE`` names;
+``${NAME:-default}`` has a default. Which paths held such a reference is kept, because a secret
+may be given in no other way.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from plant.errors import Problem
+
+Key = str | int
+Where = tuple[Key, ...]
+"""A path into a document: keys of mappings, indices of lists."""
+
+_REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def dotted(where: Where) -> str:
+    """A path as people write it.
+
+    >>> dotted(("lines", "housings", "flow", 2))
+    'lines.housings.flow[2]'
+    """
+    text = ""
+    for key in where:
+        text += f"[{key}]" if isinstance(key, int) else f".{key}" if text else str(key)
+    return text
+
+
+@dataclass(slots=True)
+class Document:
+    """A YAML file as data, where each thing stands, and what could not be understood."""
+
+    file: str
+    data: object = None
+    problems: list[Problem] = field(default_factory=list)
+    referenced: set[Where] = field(default_factory=set)
+    _keys: dict[Where, tuple[int, int]] = field(default_factory=dict)
+    _values: dict[Where, tuple[int, int]] = field(default_factory=dict)
+
+    def problem(self, where: Where, text: str, *, key: bool = False) -> Problem:
+        """A finding at a value (or at its key); climbs to the nearest ancestor that exists."""
+        at = where
+        while at and at not in self._values:
+            at = at[:-1]
+            key = True
+        places = self._keys if key and at in self._keys else self._values
+        line, column = places.get(at, (1, 1))
+        return Problem(self.file, line, column, dotted(where), text)
+
+
+def read_document(file: Path, environment: Mapping[str, str]) -> Document:
+    """Parse a file; what is wrong with its YAML or its references is in ``problems``."""
+    try:
+        text = file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        document = Document(str(file))
+        document.problems.append(Problem(str(file), 0, 0, "", f"cannot be read: {error}"))
+        return document
+    return parse_document(text, str(file), environment)
+
+
+def parse_document(text: str, file: str, environment: Mapping[str, str]) -> Document:
+    """Like ``read_document`` for text at hand.
+
+    >>> d = parse_document("a:\\n  b: ${X:-7}\\n", "p.yaml", {})
+    >>> d.data, str(d.problem(("a", "b"), "too small"))
+    ({'a': {'b': 7}}, 'p.yaml:2:6: a.b: too small')
+    """
+    document = Document(file)
+    try:
+        node = yaml.compose(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        what = " ".join(filter(None, (error.context, error.problem)))
+        document.problems.append(Problem(file, line, column, "", f"not YAML: {what}"))
+        return document
+    if node is not None:
+        document.data = _Walk(document, environment, _Loader("")).value(node, ())
+    return document
+
+
+@dataclass(slots=True)
+class _Walk:
+    document: Document
+    environment: Mapping[str, str]
+    loader: yaml.SafeLoader
+
+    def value(self, node: yaml.Node, where: Where) -> object:
+        mark = node.start_mark
+        self.document._values[where] = (mark.line + 1, mark.column + 1)
+        if isinstance(node, yaml.MappingNode):
+            return self.mapping(node, where)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.value(item, (*where, i)) for i, item in enumerate(node.value)]
+        return self.scalar(node, where)
+
+    def mapping(self, node: yaml.MappingNode, where: Where) -> dict[Key, object]:
+        result: dict[Key, object] = {}
+        for key_node, value_node in node.value:
+            key = self.loader.construct_object(key_node)  # type: ignore[no-untyped-call]
+            if not isinstance(key, str | int) or isinstance(key, bool):
+                key = str(key_node.value)  # `on:` and `1.0:` are words here
+            here = (*where, key)
+            mark = key_node.start_mark
+            if key in result:
+                text = f"given twice, first on line {self.document._keys[here][0]}"
+                self.document.problems.append(
+                    Problem(self.document.file, mark.line + 1, mark.column + 1, dotted(here), text)
+                )
+                continue
+            self.document._keys[here] = (mark.line + 1, mark.column + 1)
+            result[key] = self.value(value_node, here)
+        return result
+
+    def scalar(self, node: yaml.Node, where: Where) -> object:
+        text = node.value
+        if not isinstance(text, str) or "${" not in text:
+            return self.loader.construct_object(node)  # type: ignore[no-untyped-call]
+        self.document.referenced.add(where)
+        filled = _REFERENCE.sub(lambda match: self.reference(match, where), text)
+        if node.style in ('"', "'"):
+            return filled
+        tag = self.loader.resolve(yaml.ScalarNode, filled, (True, False))  # type: ignore[no-untyped-call]
+        return self.loader.construct_object(yaml.ScalarNode(tag, filled))  # type: ignore[no-untyped-call]
+
+    def reference(self, match: re.Match[str], where: Where) -> str:
+        name, default = match[1], match[2]
+        if name in self.environment:
+            return self.environment[name]
+        file = self.environment.get(f"{name}_FILE")
+        if file is not None:
+            try:
+                return Path(file).read_text("utf-8").strip()
+            except OSError as error:
+                text = f"{name}_FILE cannot be read: {error}"
+                self.document.problems.append(self.document.problem(where, text))
+                return ""
+        if default is not None:
+            return default
+        text = f"{name} is not set; export {name}, or {name}_FILE with the path of a file"
+        self.document.problems.append(self.document.problem(where, text))
+        return ""

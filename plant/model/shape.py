@@ -1,0 +1,175 @@
+"""The shape of plant.yaml and of catalogue files, as pydantic models that forbid unknown keys.
+
+What only a room can judge (a source's settings, a point's address, a condition's parameters) is
+kept as given here and validated by the room's own class in ``resolve``.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+
+from plant.model.signal import SignalKind
+
+Slug = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=64),
+    Field(description="letters, digits, underscore; starts with a letter (also an AAS idShort)"),
+]
+
+
+class Shape(BaseModel):
+    """Base of everything below: frozen, no unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LabelShape(Shape):
+    """A name in both languages."""
+
+    zh: str = Field(min_length=1)
+    en: str = Field(min_length=1)
+
+
+class SiteShape(Shape):
+    """The site: one plant.yaml describes one."""
+
+    id: Slug
+    name: LabelShape
+    timezone: str = Field(description="IANA name, e.g. Asia/Shanghai")
+
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class BrokerShape(Shape):
+    """The MQTT broker."""
+
+    host: str = "127.0.0.1"
+    port: Port = 1883
+    embedded: bool = Field(False, description="run by kaikou itself, on loopback only")
+    username: str | None = None
+    password: str | None = Field(None, description="as ${NAME}, never in the file")
+    tls: bool = False
+    ca_file: str | None = None
+
+
+class OutboxShape(Shape):
+    """The durable queue of an edge."""
+
+    max_mb: int = Field(512, ge=1, description="bound of the rows that wait, MiB")
+    when_full: Literal["drop_oldest", "refuse_new"] = "drop_oldest"
+    commit_ms: int = Field(250, ge=10, le=5000, description="commits are grouped over this, ms")
+
+
+class OpcUaUserShape(Shape):
+    """Who may log in to the OPC UA server."""
+
+    name: str = Field(min_length=1)
+    password: str = Field(description="as ${NAME}, never in the file")
+
+
+class OpcUaShape(Shape):
+    """The OPC UA server of an edge."""
+
+    host: str = "127.0.0.1"
+    port: Port = 4840
+    users: tuple[OpcUaUserShape, ...] = Field((), description="nobody is anonymous")
+
+
+class GatewayShape(Shape):
+    """Where people reach the plant."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    tls_cert: str | None = None
+    tls_key: str | None = None
+
+
+class EdgeShape(Shape):
+    """An edge gateway with its sources; a source's settings belong to its kind."""
+
+    name: LabelShape
+    outbox: OutboxShape = OutboxShape()
+    opcua: OpcUaShape | None = None
+    sources: dict[Slug, dict[str, Any]] = {}
+
+
+class LineShape(Shape):
+    """A line; ``flow`` alternates assets with the number of parts that fit between them."""
+
+    name: LabelShape
+    flow: list[Slug | Annotated[int, Field(ge=0)]] = Field(min_length=1)
+    constraint: Slug | None = None
+
+
+class SignalShape(Shape):
+    """A signal, or what a plant says differently of a catalogue's signal."""
+
+    name: LabelShape | None = None
+    kind: SignalKind | None = None
+    unit: str | None = None
+    range: tuple[float, float] | None = None
+    deadband: float | None = Field(None, ge=0)
+    max_interval: float | None = Field(None, ge=1, le=86400, description="s")
+    decimals: int | None = Field(None, ge=0, le=6)
+    modulus: float | None = Field(None, gt=0, description="a counter rolls over to 0 here")
+    states: Literal["packml"] | dict[int, LabelShape] | None = None
+    by: Literal["edge", "twin", "analytics"] | None = None
+    source: Slug | None = None
+    at: Any = Field(None, description="where the source finds it; see docs/adapters.md")
+    scale: float | None = None
+    offset: float | None = None
+    of: list[str] | None = Field(None, min_length=1, description="inputs of the condition")
+    condition: dict[str, Any] | None = None
+    hidden: bool | None = None
+    estimated: bool | None = None
+    was: Annotated[
+        list[str] | None, BeforeValidator(lambda v: [v] if isinstance(v, str) else v)
+    ] = Field(None, description="former paths: their history is carried over")
+
+
+class AssetShape(Shape):
+    """A machine or a meter of this plant."""
+
+    type: str
+    name: LabelShape
+    edge: Slug | None = None
+    line: Slug | None = None
+    cycle_s: float | None = Field(None, gt=0, description="ideal time for one part, s")
+    parameters: dict[Slug, float] = {}
+    signals: dict[Slug, SignalShape] = {}
+
+
+class PlantShape(Shape):
+    """plant.yaml, the only source of truth."""
+
+    kaikou: Literal[1] = Field(description="version of this format")
+    enterprise: Slug
+    site: SiteShape
+    host_id: Slug = "kaikou"
+    broker: BrokerShape = BrokerShape()
+    historian: dict[str, Any] = {"kind": "embedded"}
+    gateway: GatewayShape = GatewayShape()
+    simulated: bool = Field(False, description="every value of this plant is simulated")
+    catalog: str | None = Field(None, description="folder of further machine types")
+    lines: dict[Slug, LineShape] = {}
+    edges: dict[Slug, EdgeShape] = {}
+    assets: dict[Slug, AssetShape] = {}
+
+
+class StateRuleShape(Shape):
+    """How a signal tells the machine's PackML state."""
+
+    signal: Slug
+    map: dict[str | int, str]
+
+
+class TypeShape(Shape):
+    """A machine type: a file of the catalogue."""
+
+    type: Slug
+    extends: Slug | None = None
+    role: Literal["machine", "meter", "utility", "edge", "line"] | None = None
+    name: LabelShape | None = None
+    signals: dict[Slug, SignalShape] = {}
+    state: list[StateRuleShape] = []
