@@ -31,7 +31,7 @@ class ChannelCount:
     high_water: int = 0
 
 
-class Closed(Exception):  # noqa: N818 - a signal, not an error
+class Closed(Exception):
     """The channel was closed by its producer."""
 
 

@@ -49,7 +49,9 @@ class SampleBatch:
 
     def __post_init__(self) -> None:
         n = len(self.signal)
-        if any(len(c) != n for c in (self.source_time, self.value, self.status, self.received_time)):
+        if any(
+            len(c) != n for c in (self.source_time, self.value, self.status, self.received_time)
+        ):
             raise ValueError("columns of a batch have different lengths")
 
     @classmethod

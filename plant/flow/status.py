@@ -1,4 +1,4 @@
-"""OPC UA StatusCodes, the one vocabulary of quality (OPC 10000-4 section 7.39, OPC 10000-6 annex A).
+"""OPC UA StatusCodes, the one vocabulary of quality (OPC 10000-4, 7.39; OPC 10000-6, annex A).
 
 A status is a uint32. The two highest bits are the severity: 00 Good, 01 Uncertain, 10 Bad.
 """
@@ -43,12 +43,14 @@ def is_good(status: NDArray[np.uint32]) -> NDArray[np.bool_]:
     >>> is_good(np.array([0, 0x40000000, 0x80310000], np.uint32)).tolist()
     [True, False, False]
     """
-    return (status & np.uint32(SEVERITY)) == 0
+    good: NDArray[np.bool_] = (status & np.uint32(SEVERITY)) == 0
+    return good
 
 
 def is_bad(status: NDArray[np.uint32]) -> NDArray[np.bool_]:
     """Where the severity is Bad (the reserved severity 11 counts as Bad)."""
-    return (status & np.uint32(0x8000_0000)) != 0
+    bad: NDArray[np.bool_] = (status & np.uint32(0x8000_0000)) != 0
+    return bad
 
 
 def status_name(status: int) -> str:

@@ -102,16 +102,18 @@ class Supervisor:
         kind: type[BaseException] | None,
         error: BaseException | None,
         traceback: TracebackType | None,
-    ) -> bool | None:
+    ) -> None:
         try:
-            return await self._group.__aexit__(kind, error, traceback)
+            await self._group.__aexit__(kind, error, traceback)
         finally:
             if self._reaper:
                 self._reaper.cancel()
 
     def start(self, name: str, run: Run, retry: bool = False) -> asyncio.Task[None]:
         """A task that ends by itself once its input is closed."""
-        task = self._group.create_task(self._supervise(name, run) if retry else _plain(run), name=name)
+        task = self._group.create_task(
+            self._supervise(name, run) if retry else _plain(run), name=name
+        )
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
@@ -142,7 +144,9 @@ class Supervisor:
         await asyncio.sleep(self._deadline_s)
         self.stragglers = sorted(task.get_name() for task in self._tasks)
         if self.stragglers:
-            log.error("still running after %.0f s: %s", self._deadline_s, ", ".join(self.stragglers))
+            log.error(
+                "still running after %.0f s: %s", self._deadline_s, ", ".join(self.stragglers)
+            )
         for task in list(self._tasks):
             task.cancel()
 
