@@ -1,0 +1,102 @@
+"""DL/T 645-2007 electricity meters on a serial line behind a serial-to-TCP server."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from edge.adapters.dlt645_item import ITEMS
+
+
+class Point(BaseModel):
+    """One number of one meter on the line.
+
+    meter  its address, twelve digits as printed on it; ``AAAAAAAAAAAA`` asks whoever is there
+    item   data identifier, eight hexadecimal digits as in the standard, DI3 first
+    part   which number of a block item (0 = the first): of ``0201FF00``, phase A, B, C
+
+    In one line: ``000000000001 00010000``, ``000000000001 0201FF00 2``. Values are what the meter
+    shows, at its terminals: the ratio of its transformers is the signal's ``scale``.
+
+    >>> Point.model_validate("000000000001 0201FF00 2").part
+    2
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    meter: str
+    item: str
+    part: int = Field(default=0, ge=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, at: Any) -> Any:
+        if not isinstance(at, str):
+            return at
+        words = at.split()
+        if len(words) not in (2, 3):
+            raise ValueError(f"{at!r}: write 'METER ITEM' or 'METER ITEM PART'")
+        return dict(zip(("meter", "item", "part"), words, strict=False))
+
+    @field_validator("meter")
+    @classmethod
+    def _address(cls, meter: str) -> str:
+        if len(meter) != 12 or not (meter.isdecimal() or meter == "A" * 12):
+            raise ValueError(f"{meter!r}: a meter's address has twelve digits (quote it in YAML)")
+        return meter
+
+    @field_validator("item")
+    @classmethod
+    def _item(cls, item: str) -> str:
+        if ITEMS.find(item) is None:
+            raise ValueError(f"{item!r} is no data item we know; see edge/adapters/dlt645.yaml")
+        return item.upper()
+
+    @model_validator(mode="after")
+    def _part(self) -> "Point":
+        item = ITEMS.find(self.item)
+        if item is not None and self.part >= item.parts:
+            raise ValueError(f"{self.item} has {item.parts} number(s), part {self.part} is none of them")
+        return self
+
+
+class Dlt645(BaseModel):
+    """One serial line with its meters. Sources with the same host and port take turns on it.
+
+    host, port  of the serial-to-TCP server
+    poll_ms     real milliseconds between polls of all points
+    baud        of the serial line, for the time an answer may take (8 data bits, even parity)
+    wake        how many FE bytes go before each frame
+    timeout_ms  what a meter may take to begin its answer, besides the time on the line
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    Point: ClassVar[type[BaseModel]] = Point
+
+    kind: Literal["dlt645"] = "dlt645"
+    host: str = Field(min_length=1)
+    port: int = Field(ge=1, le=65535)
+    poll_ms: int = Field(default=5000, ge=100)
+    baud: Literal[600, 1200, 2400, 4800, 9600, 19200, 38400] = 2400
+    wake: int = Field(default=4, ge=0, le=8)
+    timeout_ms: int = Field(default=500, ge=50)
+
+    def check(self, points: Mapping[str, Point]) -> Iterable[tuple[str, str]]:
+        """More items than the line carries in a poll; a wildcard beside other meters."""
+        meters = {p.meter for p in points.values()}
+        asked: set[tuple[str, str]] = set()
+        line_ms = 0.0
+        for path, point in points.items():
+            if point.meter == "A" * 12 and len(meters) > 1:
+                yield path, "every meter on the line answers the wildcard address; give its own"
+            item = ITEMS.find(point.item)
+            if item is None or (point.meter, point.item) in asked:
+                continue
+            asked.add((point.meter, point.item))
+            line_ms += (self.wake * 2 + 16 + 16 + item.size) * 11_000 / self.baud
+            if line_ms > self.poll_ms:
+                yield path, (
+                    f"{len(asked)} items take {line_ms / 1000:.1f} s at {self.baud} baud, "
+                    f"poll_ms is {self.poll_ms}"
+                )
+                return

@@ -1,0 +1,129 @@
+"""Where a value lies in a Modbus device, and how its registers become a number."""
+
+import re
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Table = Literal["coil", "discrete", "input", "holding"]
+Order = Literal["ABCD", "CDAB", "BADC", "DCBA"]
+Type = Literal[
+    "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64", "bool"
+]
+
+WIDTH: dict[str, int] = {
+    "bool": 1,
+    "uint16": 1,
+    "int16": 1,
+    "uint32": 2,
+    "int32": 2,
+    "float32": 2,
+    "uint64": 4,
+    "int64": 4,
+    "float64": 4,
+}
+"""Registers a type takes."""
+
+_ENTITY: dict[str, Table] = {"0": "coil", "1": "discrete", "3": "input", "4": "holding"}
+_PLAIN = re.compile(r"(coil|discrete|input|holding):(\d{1,5})\Z")
+_MODICON = re.compile(r"([0134])(\d{4,5})\Z")
+
+
+def locate(register: str) -> tuple[Table, int]:
+    """Table and protocol address (from 0) of a register as written in plant.yaml.
+
+    ``holding:100`` is the address on the wire. ``40101`` is the manual's number: the first digit
+    names the table and counting starts at 1 (five digits, or six for addresses above 9998).
+
+    >>> locate("holding:100"), locate("40101"), locate("300001")
+    (('holding', 100), ('holding', 100), ('input', 0))
+    """
+    if plain := _PLAIN.match(register):
+        table: Table = plain[1]  # type: ignore[assignment]
+        address = int(plain[2])
+    elif modicon := _MODICON.match(register):
+        table, address = _ENTITY[modicon[1]], int(modicon[2]) - 1
+    else:
+        raise ValueError(
+            f"{register!r} is no register; write 'holding:100' (address on the wire), "
+            "'input:', 'coil:', 'discrete:', or the manual's number '40101'"
+        )
+    if not 0 <= address <= 0xFFFF:
+        raise ValueError(f"{register!r}: a protocol address lies in 0-65535")
+    return table, address
+
+
+class Point(BaseModel):
+    """One value of a Modbus device.
+
+    register  ``holding:100``, ``input:0``, ``coil:3``, ``discrete:2``, or ``40101`` as manuals count
+    type      how its registers are read; coils and discrete inputs are always bool
+    order     of the bytes of a value of more than one register, most significant first;
+              None takes the source's
+    bit       this bit of the register (0 = least significant), as 0 or 1
+
+    In one line: ``holding:100 float32 CDAB``, ``input:3 uint16``, ``holding:5 bit:12``, ``coil:3``.
+
+    >>> Point.model_validate("holding:100 float32 CDAB").span
+    ('holding', 100, 102)
+    >>> Point.model_validate(40101).register
+    '40101'
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    register: str
+    type: Type = "uint16"
+    order: Order | None = None
+    bit: int | None = Field(default=None, ge=0, le=15)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, at: Any) -> Any:
+        if isinstance(at, int) and not isinstance(at, bool):
+            at = str(at)
+        if isinstance(at, str):
+            register, *words = at.split()
+            given: dict[str, Any] = {"register": register}
+            for word in words:
+                if word.startswith("bit:"):
+                    key, value = "bit", word.removeprefix("bit:")
+                else:
+                    key, value = ("order" if set(word) <= set("ABCD") else "type"), word
+                if key in given:
+                    raise ValueError(f"{at!r} gives the {key} twice")
+                given[key] = value
+            at = given
+        if isinstance(at, dict) and isinstance(at.get("register"), int):
+            at = {**at, "register": str(at["register"])}
+        if isinstance(at, dict) and "type" not in at and _is_bit(at.get("register")):
+            at = {**at, "type": "bool"}
+        return at
+
+    @field_validator("register")
+    @classmethod
+    def _known(cls, register: str) -> str:
+        locate(register)
+        return register
+
+    @model_validator(mode="after")
+    def _together(self) -> "Point":
+        table, first, end = self.span
+        if table in ("coil", "discrete"):
+            if self.type != "bool" or self.bit is not None:
+                raise ValueError(f"a {table} is one bit: type bool, no bit number")
+        elif self.bit is not None and self.type not in ("uint16", "bool"):
+            raise ValueError("a bit is taken from one register: leave the type out")
+        if end > 0x1_0000:
+            raise ValueError(f"{self.type} at {first} runs over the last register, 65535")
+        return self
+
+    @property
+    def span(self) -> tuple[Table, int, int]:
+        """Table, first address, address after the last."""
+        table, first = locate(self.register)
+        return table, first, first + WIDTH[self.type]
+
+
+def _is_bit(register: object) -> bool:
+    return isinstance(register, str) and register.startswith(("coil", "discrete", "0", "1"))
