@@ -1,1 +1,1 @@
-"""Benchmarks that print numbers: ``python -m bench NAME --json``."""
+"""Benches: each runs the real thing, keeps its own record, and prints figures as one JSON line."""
