@@ -10,6 +10,24 @@ from numpy.typing import NDArray
 
 from plant.flow.clock import Clock
 from plant.flow.sample import Event, Gap, SampleBatch, Text, Waveform
+from plant.model.signal import SignalKind
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """What a historian must know of a signal to keep, aggregate and age it.
+
+    modulus  of a counter: where it rolls over to 0; None: it does not
+    hold_ms  a value counts no longer than this without a newer row; 0: until the next row
+    was      former paths, whose rows the path takes over when it has none itself
+    """
+
+    path: str
+    kind: SignalKind = SignalKind.MEASUREMENT
+    unit: str = ""
+    modulus: float | None = None
+    hold_ms: int = 0
+    was: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,25 +55,40 @@ class Commit:
 class Aggregate:
     """One signal over equal buckets, by its kind; every column has one entry a bucket.
 
+    A value counts from its source time to the next row of the signal, at most ``Series.hold_ms``;
+    the row before the first bucket is carried in. What is Bad counts for nothing, what is
+    Uncertain counts (and ``good_s`` says how much did not).
+
     start       int64    ms UTC, first moment of the bucket; buckets are half-open
-    first/last  float64  first and last stored value inside, NaN where none
-    low/high    float64  least and greatest inside
-    mean        float64  time-weighted, with the value carried in at the bucket's start
-    increase    float64  of a counter, over resets and rollovers
+    first/last  float64  first and last stored value inside that is not Bad, NaN where none
+    low/high    float64  least and greatest inside, as above
+    *_time      int64    ms UTC of those four (the earliest of equals), 0 where none
+    mean        float64  time-weighted over ``known_s``; NaN where nothing is known
+    increase    float64  of a counter, over resets and rollovers, in the bucket of the later row;
+                         after a reset it is counted from 0 (a lower bound); NaN for other kinds
+    known_s     float64  seconds with a value that is not Bad
     good_s      float64  seconds with a Good value
-    count       int64    stored rows inside
+    count       int64    stored rows inside, Bad ones too
+    durations   of a state: value -> seconds in each bucket; empty for other kinds
     """
 
+    kind: SignalKind
     start: NDArray[np.int64]
     width_ms: int
     first: NDArray[np.float64]
     last: NDArray[np.float64]
     low: NDArray[np.float64]
     high: NDArray[np.float64]
+    first_time: NDArray[np.int64]
+    last_time: NDArray[np.int64]
+    low_time: NDArray[np.int64]
+    high_time: NDArray[np.int64]
     mean: NDArray[np.float64]
     increase: NDArray[np.float64]
+    known_s: NDArray[np.float64]
     good_s: NDArray[np.float64]
     count: NDArray[np.int64]
+    durations: Mapping[int, NDArray[np.float64]]
 
 
 class HistorianReader(Protocol):
@@ -71,14 +104,22 @@ class HistorianReader(Protocol):
     ) -> SampleBatch:
         """Raw rows, newest correction of each (signal, source_time), by signal and time."""
 
-    def aggregate(self, path: str, start: int, end: int, width_ms: int) -> Aggregate:
-        """Buckets of ``width_ms`` from ``start``."""
+    def aggregate(
+        self, path: str, start: int, end: int, width_ms: int, known_at: int | None = None
+    ) -> Aggregate:
+        """Buckets of ``width_ms`` from ``start``; the last may be cut short by ``end``.
+
+        Nothing is known after now, so give no ``end`` in the future.
+        """
 
     def as_of(self, paths: Sequence[str], at: int, known_at: int | None = None) -> SampleBatch:
         """The last row at or before ``at`` of each path that has one."""
 
     def texts(self, paths: Sequence[str], start: int, end: int) -> Sequence[Text]:
-        """Strings, oldest first."""
+        """Strings, newest correction of each (signal, time), oldest first."""
+
+    def waveforms(self, paths: Sequence[str], start: int, end: int) -> Sequence[Waveform]:
+        """Blocks that start in the range, newest correction of each, oldest first."""
 
     def events(self, start: int, end: int) -> Sequence[Event]:
         """Events, oldest first."""
@@ -87,30 +128,42 @@ class HistorianReader(Protocol):
         """Gap records that touch the range (or have no known time)."""
 
     def paths(self) -> Sequence[str]:
-        """Every path that has rows."""
+        """Every path that has rows of any type, oldest path first."""
 
     def close(self) -> None:
         """Release files and connections."""
 
 
 class HistorianWriter(Protocol):
-    """Writes; owned by the twin alone.
+    """Writes; owned by the twin alone. ``retain`` may run in one thread, the rest in another.
 
-    ``signal`` in samples, texts and waveforms is the index into the ``paths`` given to
-    ``declare``, which only ever grows.
+    ``signal`` in samples, texts and waveforms is the index into the series given to ``declare``,
+    which only ever grows.
     """
 
-    def declare(self, paths: Sequence[str]) -> None:
-        """Append to the list of paths that ``signal`` counts in."""
+    def declare(self, series: Sequence[Series]) -> None:
+        """Append to the list that ``signal`` counts in.
+
+        A path whose kind or unit is not what it was starts anew; its former rows stay under
+        "path~1" (then "~2", …).
+        """
 
     def write(self, commit: Commit, now: int) -> int:
-        """Make it durable; returns the ``received_time`` it was given (> every one before)."""
+        """Make it durable; returns the ``received_time`` it was given (> every one before).
+
+        A row that equals the newest of its signal and source time in value and status changes
+        nothing. Two different values of one signal and source time get two received times, the
+        later in the batch the later one.
+        """
 
     def marks(self) -> Mapping[tuple[str, str], int]:
         """(edge, run) -> highest durable offset."""
 
-    def retain(self, now: int) -> None:
-        """Seal, and drop what is older than its retention."""
+    def forget(self, runs: Sequence[tuple[str, str]]) -> None:
+        """Drop the marks of runs that no edge has named for long."""
+
+    def retain(self, now: int, force: bool = False) -> None:
+        """Seal what is due (``force``: all), drop what is older than its retention."""
 
     def close(self) -> None:
         """Release files and connections."""
