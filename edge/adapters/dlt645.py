@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from edge.adapters.dlt645_item import ITEMS
 
 
-class Point(BaseModel):
+class MeterPoint(BaseModel):
     """One number of one meter on the line.
 
     meter  its address, twelve digits as printed on it; ``AAAAAAAAAAAA`` asks whoever is there
@@ -18,7 +18,7 @@ class Point(BaseModel):
     In one line: ``000000000001 00010000``, ``000000000001 0201FF00 2``. Values are what the meter
     shows, at its terminals: the ratio of its transformers is the signal's ``scale``.
 
-    >>> Point.model_validate("000000000001 0201FF00 2").part
+    >>> MeterPoint.model_validate("000000000001 0201FF00 2").part
     2
     """
 
@@ -53,10 +53,12 @@ class Point(BaseModel):
         return item.upper()
 
     @model_validator(mode="after")
-    def _part(self) -> "Point":
+    def _part(self) -> "MeterPoint":
         item = ITEMS.find(self.item)
         if item is not None and self.part >= item.parts:
-            raise ValueError(f"{self.item} has {item.parts} number(s), part {self.part} is none of them")
+            raise ValueError(
+                f"{self.item} has {item.parts} number(s), part {self.part} is none of them"
+            )
         return self
 
 
@@ -71,7 +73,7 @@ class Dlt645(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    Point: ClassVar[type[BaseModel]] = Point
+    Point: ClassVar[type[BaseModel]] = MeterPoint
 
     kind: Literal["dlt645"] = "dlt645"
     host: str = Field(min_length=1)
@@ -81,7 +83,7 @@ class Dlt645(BaseModel):
     wake: int = Field(default=4, ge=0, le=8)
     timeout_ms: int = Field(default=500, ge=50)
 
-    def check(self, points: Mapping[str, Point]) -> Iterable[tuple[str, str]]:
+    def check(self, points: Mapping[str, MeterPoint]) -> Iterable[tuple[str, str]]:
         """More items than the line carries in a poll; a wildcard beside other meters."""
         meters = {p.meter for p in points.values()}
         asked: set[tuple[str, str]] = set()
@@ -95,8 +97,11 @@ class Dlt645(BaseModel):
             asked.add((point.meter, point.item))
             line_ms += (self.wake * 2 + 16 + 16 + item.size) * 11_000 / self.baud
             if line_ms > self.poll_ms:
-                yield path, (
-                    f"{len(asked)} items take {line_ms / 1000:.1f} s at {self.baud} baud, "
-                    f"poll_ms is {self.poll_ms}"
+                yield (
+                    path,
+                    (
+                        f"{len(asked)} items take {line_ms / 1000:.1f} s at {self.baud} baud, "
+                        f"poll_ms is {self.poll_ms}"
+                    ),
                 )
                 return

@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from edge.adapters.modbus_point import Order, Point
+from edge.adapters.modbus_point import Order, RegisterPoint
 
 
 class Modbus(BaseModel):
@@ -26,7 +26,7 @@ class Modbus(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    Point: ClassVar[type[BaseModel]] = Point
+    Point: ClassVar[type[BaseModel]] = RegisterPoint
 
     kind: Literal["modbus"] = "modbus"
     host: str = Field(min_length=1)
@@ -38,10 +38,10 @@ class Modbus(BaseModel):
     max_registers: int = Field(default=125, ge=1, le=125)
     max_bits: int = Field(default=2000, ge=1, le=2000)
     max_gap: int = Field(default=0, ge=0, le=124)
-    clock: Point | None = None
+    clock: RegisterPoint | None = None
     clock_unit: Literal["ms", "s"] = "ms"
 
-    def check(self, points: Mapping[str, Point]) -> Iterable[tuple[str, str]]:
+    def check(self, points: Mapping[str, RegisterPoint]) -> Iterable[tuple[str, str]]:
         """Overlapping registers, values wider than a block, points out of the clock's block."""
         yield from _overlaps(points)
         for path, point in points.items():
@@ -57,16 +57,19 @@ class Modbus(BaseModel):
                 if table != clock_table:
                     yield path, f"the clock is in {clock_table}; one transaction reads one table"
                 elif max(end, clock_end) - min(low, clock_first) > self.max_registers:
-                    yield path, (
-                        f"registers {low}-{max(end, clock_end) - 1} do not fit one transaction of "
-                        f"{self.max_registers} together with the clock"
+                    yield (
+                        path,
+                        (
+                            f"registers {low}-{max(end, clock_end) - 1} do not fit one transaction of "
+                            f"{self.max_registers} together with the clock"
+                        ),
                     )
 
 
-def _overlaps(points: Mapping[str, Point]) -> Iterable[tuple[str, str]]:
+def _overlaps(points: Mapping[str, RegisterPoint]) -> Iterable[tuple[str, str]]:
     """Values that share registers without being the same ones (bits of one register may)."""
     ordered = sorted(points.items(), key=lambda item: item[1].span)
-    reach: tuple[str, Point] | None = None
+    reach: tuple[str, RegisterPoint] | None = None
     for path, point in ordered:
         table, first, end = point.span
         if reach is not None:
@@ -74,8 +77,11 @@ def _overlaps(points: Mapping[str, Point]) -> Iterable[tuple[str, str]]:
             other_table, other_first, other_end = at.span
             same = (first, end) == (other_first, other_end)
             if table == other_table and first < other_end and not same:
-                yield path, (
-                    f"{table} {first}-{end - 1} overlaps {other} at {other_first}-{other_end - 1}"
+                yield (
+                    path,
+                    (
+                        f"{table} {first}-{end - 1} overlaps {other} at {other_first}-{other_end - 1}"
+                    ),
                 )
             if table == other_table and other_end >= end:
                 continue

@@ -53,10 +53,10 @@ def locate(register: str) -> tuple[Table, int]:
     return table, address
 
 
-class Point(BaseModel):
+class RegisterPoint(BaseModel):
     """One value of a Modbus device.
 
-    register  ``holding:100``, ``input:0``, ``coil:3``, ``discrete:2``, or ``40101`` as manuals count
+    register  (here ``address``) ``holding:100``, ``input:0``, ``coil:3``, ``discrete:2``, or ``40101`` as manuals count
     type      how its registers are read; coils and discrete inputs are always bool
     order     of the bytes of a value of more than one register, most significant first;
               None takes the source's
@@ -64,15 +64,15 @@ class Point(BaseModel):
 
     In one line: ``holding:100 float32 CDAB``, ``input:3 uint16``, ``holding:5 bit:12``, ``coil:3``.
 
-    >>> Point.model_validate("holding:100 float32 CDAB").span
+    >>> RegisterPoint.model_validate("holding:100 float32 CDAB").span
     ('holding', 100, 102)
-    >>> Point.model_validate(40101).register
+    >>> RegisterPoint.model_validate(40101).address
     '40101'
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    register: str
+    address: str = Field(alias="register")
     type: Type = "uint16"
     order: Order | None = None
     bit: int | None = Field(default=None, ge=0, le=15)
@@ -100,14 +100,14 @@ class Point(BaseModel):
             at = {**at, "type": "bool"}
         return at
 
-    @field_validator("register")
+    @field_validator("address")
     @classmethod
     def _known(cls, register: str) -> str:
         locate(register)
         return register
 
     @model_validator(mode="after")
-    def _together(self) -> "Point":
+    def _together(self) -> "RegisterPoint":
         table, first, end = self.span
         if table in ("coil", "discrete"):
             if self.type != "bool" or self.bit is not None:
@@ -121,7 +121,7 @@ class Point(BaseModel):
     @property
     def span(self) -> tuple[Table, int, int]:
         """Table, first address, address after the last."""
-        table, first = locate(self.register)
+        table, first = locate(self.address)
         return table, first, first + WIDTH[self.type]
 
 

@@ -9,10 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-class Point(BaseModel):
+class NodePoint(BaseModel):
     """One node of the server, by its node id: ``ns=2;s=Mill.Power``, ``i=2258``.
 
-    >>> Point.model_validate("ns=2;s=Mill.Power").node
+    >>> NodePoint.model_validate("ns=2;s=Mill.Power").node
     'ns=2;s=Mill.Power'
     """
 
@@ -45,7 +45,7 @@ class OpcUa(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    Point: ClassVar[type[BaseModel]] = Point
+    Point: ClassVar[type[BaseModel]] = NodePoint
 
     kind: Literal["opcua"] = "opcua"
     url: str
@@ -85,6 +85,6 @@ class OpcUa(BaseModel):
             raise ValueError("'certificate' and 'private_key' belong together")
         return self
 
-    def check(self, points: Mapping[str, Point]) -> Iterable[tuple[str, str]]:
+    def check(self, points: Mapping[str, NodePoint]) -> Iterable[tuple[str, str]]:
         """Nothing: any set of nodes can be monitored, also one node twice."""
         return ()
