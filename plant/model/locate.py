@@ -68,9 +68,9 @@ def read_document(file: Path, environment: Mapping[str, str]) -> Document:
 
 
 def parse_document(text: str, file: str, environment: Mapping[str, str]) -> Document:
-    """Like ``read_document`` for text at hand.
+    r"""Like ``read_document`` for text at hand.
 
-    >>> d = parse_document("a:\\n  b: ${X:-7}\\n", "p.yaml", {})
+    >>> d = parse_document("a:\n  b: ${X:-7}\n", "p.yaml", {})
     >>> d.data, str(d.problem(("a", "b"), "too small"))
     ({'a': {'b': 7}}, 'p.yaml:2:6: a.b: too small')
     """
@@ -106,7 +106,7 @@ class _Walk:
     def mapping(self, node: yaml.MappingNode, where: Where) -> dict[Key, object]:
         result: dict[Key, object] = {}
         for key_node, value_node in node.value:
-            key = self.loader.construct_object(key_node)  # type: ignore[no-untyped-call]
+            key = self.loader.construct_object(key_node)
             if not isinstance(key, str | int) or isinstance(key, bool):
                 key = str(key_node.value)  # `on:` and `1.0:` are words here
             here = (*where, key)
@@ -124,13 +124,13 @@ class _Walk:
     def scalar(self, node: yaml.Node, where: Where) -> object:
         text = node.value
         if not isinstance(text, str) or "${" not in text:
-            return self.loader.construct_object(node)  # type: ignore[no-untyped-call]
+            return self.loader.construct_object(node)
         self.document.referenced.add(where)
         filled = _REFERENCE.sub(lambda match: self.reference(match, where), text)
-        if node.style in ('"', "'"):
+        if isinstance(node, yaml.ScalarNode) and node.style in ('"', "'"):
             return filled
         tag = self.loader.resolve(yaml.ScalarNode, filled, (True, False))  # type: ignore[no-untyped-call]
-        return self.loader.construct_object(yaml.ScalarNode(tag, filled))  # type: ignore[no-untyped-call]
+        return self.loader.construct_object(yaml.ScalarNode(tag, filled))
 
     def reference(self, match: re.Match[str], where: Where) -> str:
         name, default = match[1], match[2]

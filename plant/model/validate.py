@@ -35,7 +35,7 @@ def did_you_mean(word: object, known: list[str]) -> str:
 def validate(
     model: type[Model], data: object, document: Document, base: Where
 ) -> tuple[Model | None, list[Problem]]:
-    """``data`` (which stands at ``base`` of the document) as a model, and all that is wrong with it.
+    """``data``, which stands at ``base`` of the document, as a model, and all that is wrong.
 
     None only when nothing usable is left.
     """
@@ -53,7 +53,7 @@ def validate(
                     text = _text(detail, model, where)
                     at = _after_missing(detail, where)
                     problems[where] = document.problem((*base, *at), text, key=is_key)
-            for where in sorted(set(cuts), key=len, reverse=True):
+            for where in sorted(set(cuts), key=_depth, reverse=True):
                 if not where:
                     return None, list(problems.values())
                 _cut(left, where)
@@ -73,21 +73,22 @@ def _place(detail: ErrorDetails, data: object) -> tuple[Where, bool]:
     where: list[str | int] = []
     at: Any = data
     for part in detail["loc"]:
-        if isinstance(at, dict) and part in at:
-            at = at[part]
-        elif isinstance(at, list) and isinstance(part, int) and part < len(at):
-            at = at[part]
-        else:
+        in_list = isinstance(at, list) and isinstance(part, int) and part < len(at)
+        if not in_list and not (isinstance(at, dict) and part in at):
             break
+        at = at[part]
         where.append(part)
     is_key = detail["type"] in {"extra_forbidden", "missing"} or "[key]" in detail["loc"]
     return tuple(where), is_key
 
 
+def _depth(where: Where) -> tuple[int, list[str]]:
+    """Deepest first, and of a list the last first, so that cutting moves nothing yet to be cut."""
+    return len(where), [f"{p:09d}" if isinstance(p, int) else p for p in where]
+
+
 def _cut(data: Any, where: Where) -> None:
     for key in where[:-1]:
-        if not (isinstance(data, dict) and key in data) and not isinstance(data, list):
-            return
         data = data[key]
     if isinstance(data, dict):
         data.pop(where[-1], None)
@@ -124,7 +125,7 @@ def _fields_at(model: object, where: Where) -> list[str]:
     for candidate in candidates:
         for option in _options(candidate):
             if isinstance(option, type) and issubclass(option, BaseModel):
-                names.update(option.model_fields)
+                names.update(f.alias or n for n, f in option.model_fields.items())
     return sorted(names)
 
 

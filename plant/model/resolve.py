@@ -1,0 +1,210 @@
+"""From drafts to signals: every key given its meaning, every contradiction named."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from plant.model.draft import Draft, absolute
+from plant.model.kind import KindTable
+from plant.model.packml import PACKML_LABELS
+from plant.model.signal import Label, Origin, Reading, Signal, SignalKind
+from plant.model.unit import UNITS
+from plant.model.validate import did_you_mean, validate
+
+_INTENSIVE = {
+    *("power", "reactive power", "apparent power", "voltage", "current", "frequency"),
+    *("temperature", "pressure", "velocity", "acceleration", "rotational speed", "volume flow"),
+    "ratio",
+}
+"""Quantities that do not add up over time, so no register counts them."""
+
+
+class SignalResolver:
+    """Resolves drafts against the sources and conditions that exist.
+
+    ``sources`` maps a source's id to (edge, configuration); configuration None stands for a
+    source that was given but is itself wrong, so nothing more is said of its points.
+    """
+
+    def __init__(
+        self,
+        drafts: Mapping[str, Draft],
+        sources: Mapping[str, tuple[str, Any]],
+        conditions: KindTable,
+        simulated: bool,
+    ) -> None:
+        self._drafts = drafts
+        self._sources = sources
+        self._conditions = conditions
+        self._simulated = simulated
+
+    def signal(self, draft: Draft, edge: str | None) -> Signal:
+        """The signal; what is wrong is added to the draft's problems and left out of it."""
+        kind = draft.get("kind")
+        if kind is None:
+            draft.complain("", "has no kind; measurement, counter, state, setpoint or text")
+            kind = SignalKind.MEASUREMENT
+        self._unit(draft, kind)
+        self._numbers(draft, kind)
+        origin = Origin(draft.get("by", "edge"))
+        if origin is not Origin.EDGE:
+            for key in ("source", "at", "condition", "of", "hidden"):
+                if draft.given(key):
+                    draft.complain(key, f"is by {origin}, so the edge has no {key!r} for it")
+        name = draft.get("name")
+        if name is None:
+            draft.complain("", "has no name {zh, en}")
+        condition = self._condition(draft) if origin is Origin.EDGE else None
+        return Signal(
+            path=draft.path,
+            asset=draft.asset,
+            id=draft.id,
+            name=Label(name.zh, name.en) if name else Label(draft.id, draft.id),
+            kind=kind,
+            unit=draft.get("unit", ""),
+            range=draft.get("range"),
+            deadband=draft.get("deadband", 0.0),
+            max_interval=draft.get("max_interval", 60.0),
+            decimals=draft.get("decimals", 1 if kind is SignalKind.MEASUREMENT else 0),
+            modulus=draft.get("modulus"),
+            states=self._states(draft, kind, condition),
+            origin=origin,
+            reading=self._reading(draft, edge) if origin is Origin.EDGE else None,
+            scale=draft.get("scale", 1.0),
+            offset=draft.get("offset", 0.0),
+            condition=condition,
+            inputs=tuple(absolute(n, draft.asset) for n in draft.get("of", [])),
+            hidden=draft.get("hidden", False),
+            estimated=draft.get("estimated", False),
+            simulated=self._simulated,
+            was=tuple(draft.get("was", [])),
+        )
+
+    def _unit(self, draft: Draft, kind: SignalKind) -> None:
+        unit = draft.get("unit", "")
+        if unit not in UNITS:
+            draft.complain("unit", f"unknown unit {unit!r}{did_you_mean(unit, list(UNITS))}")
+            return
+        quantity = UNITS[unit].quantity
+        for part in draft.parts:
+            other = part.shape.unit
+            if other is not None and other in UNITS and UNITS[other].quantity != quantity:
+                text = (
+                    f"{unit!r} is a {quantity}; the type has this signal in {other!r}, "
+                    f"a {UNITS[other].quantity}"
+                )
+                draft.complain("unit", text)
+                return
+        if kind is SignalKind.COUNTER and quantity in _INTENSIVE:
+            draft.complain(
+                "unit", f"a counter cannot count {quantity} ({unit}); it does not add up"
+            )
+        if kind in {SignalKind.STATE, SignalKind.TEXT} and unit:
+            draft.complain("unit", f"a {kind} has no unit")
+
+    def _numbers(self, draft: Draft, kind: SignalKind) -> None:
+        low, high = draft.get("range") or (float("-inf"), float("inf"))
+        deadband = draft.get("deadband", 0.0)
+        if low >= high:
+            draft.complain("range", f"is empty: {low:g} is not below {high:g}")
+        elif deadband >= high - low:
+            draft.complain("deadband", f"{deadband:g} swallows the whole range {low:g}..{high:g}")
+        if deadband and kind in {SignalKind.COUNTER, SignalKind.STATE, SignalKind.TEXT}:
+            draft.complain("deadband", f"a {kind} reports every change; a deadband would lose some")
+        if draft.given("modulus") and kind is not SignalKind.COUNTER:
+            draft.complain("modulus", f"only a counter rolls over, this is a {kind}")
+        if draft.get("scale") == 0.0:
+            draft.complain("scale", "0 would make every value 0")
+        if kind is not SignalKind.STATE and draft.given("states"):
+            draft.complain("states", f"only a state has states, this is a {kind}")
+
+    def _states(
+        self, draft: Draft, kind: SignalKind, condition: BaseModel | None
+    ) -> Mapping[int, Label]:
+        given = draft.get("states")
+        if given == "packml":
+            return PACKML_LABELS
+        named: Mapping[int, Label] = getattr(condition, "STATES", {})
+        states = {n: Label(s.zh, s.en) for n, s in given.items()} if given else named
+        if kind is SignalKind.STATE and not states:
+            draft.complain("", "is a state without 'states': name each number, or say packml")
+        return states if kind is SignalKind.STATE else {}
+
+    def _reading(self, draft: Draft, edge: str | None) -> Reading | None:
+        source, at = draft.get("source"), draft.get("at")
+        if source is None and at is None:
+            if not draft.given("condition") and not draft.given("by"):
+                draft.complain("", "is neither read (source, at) nor conditioned (of, condition)")
+            return None
+        if draft.given("condition"):
+            draft.complain("condition", "is read from a source; a condition works on other signals")
+        if source is None:
+            draft.complain("at", "has an address but no source")
+        elif at is None:
+            draft.complain("source", "has a source but no address ('at')")
+        elif (config := self._source(draft, source, edge)) is not None:
+            return self._point(draft, source, at, config)
+        return None
+
+    def _source(self, draft: Draft, source: str, edge: str | None) -> Any:
+        if source not in self._sources:
+            known = [s for s, (e, _) in self._sources.items() if edge in (None, e)]
+            draft.complain("source", f"no source {source!r}{did_you_mean(source, known)}")
+            return None
+        source_edge, config = self._sources[source]
+        if edge is not None and source_edge != edge:
+            text = f"the source {source!r} belongs to edge {source_edge!r}, the asset to {edge!r}"
+            draft.complain("source", text)
+            return None
+        return config
+
+    def _point(self, draft: Draft, source: str, at: object, config: Any) -> Reading | None:
+        part = draft.part_of("at")
+        point, problems = validate(type(config).Point, at, part.document, (*part.where, "at"))
+        draft.problems += problems
+        return Reading(source, point) if point is not None and not problems else None
+
+    def _condition(self, draft: Draft) -> BaseModel | None:
+        given = draft.get("condition")
+        if given is None:
+            if draft.given("of"):
+                draft.complain("of", "has inputs but no condition")
+            return None
+        if not draft.given("of"):
+            draft.complain("condition", "has no inputs; name them under 'of'")
+        for name in draft.get("of", []):
+            if absolute(name, draft.asset) not in self._drafts:
+                prefix = f"{draft.asset}/"
+                known = [p.removeprefix(prefix) for p in self._drafts]
+                draft.complain("of", f"no signal {name!r}{did_you_mean(name, known)}")
+        if self._circular(draft):
+            draft.complain("of", "depends on itself")
+        kind = given.get("kind")
+        part = draft.part_of("condition")
+        where = (*part.where, "condition")
+        if kind not in self._conditions:
+            text = f"no condition {kind!r}{did_you_mean(kind, list(self._conditions))}"
+            at = (*where, "kind") if kind is not None else where
+            draft.problems.append(part.document.problem(at, text))
+            return None
+        condition, problems = validate(self._conditions[kind], given, part.document, where)
+        draft.problems += problems
+        check = getattr(condition, "check", None)
+        for text in check(len(draft.get("of"))) if check and draft.given("of") else ():
+            draft.complain("of", text)
+        return condition
+
+    def _circular(self, draft: Draft) -> bool:
+        seen: set[str] = set()
+        waiting = [draft.path]
+        while waiting:
+            at = self._drafts.get(waiting.pop())
+            for name in at.get("of", []) if at else []:
+                path = absolute(name, at.asset if at else "")
+                if path == draft.path:
+                    return True
+                if path not in seen:
+                    seen.add(path)
+                    waiting.append(path)
+        return False

@@ -1,0 +1,126 @@
+"""The second pass over plant.yaml: do its parts fit each other, and is it safe to run."""
+
+from collections.abc import Iterator, Mapping
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+
+from plant.errors import Problem
+from plant.model.locate import Document, Where
+from plant.model.shape import PlantShape
+from plant.model.validate import did_you_mean
+
+_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+_SECRETS = {"password", "token", "secret", "key_password"}
+
+
+def check_site(shape: PlantShape, document: Document) -> Iterator[Problem]:
+    """The time zone, and everything that may listen or talk beyond loopback."""
+    zone = shape.site.timezone
+    try:
+        ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError):
+        hint = did_you_mean(zone, sorted(available_timezones()))
+        yield document.problem(("site", "timezone"), f"no time zone {zone!r}{hint}")
+    yield from _check_broker(shape, document)
+    gateway = shape.gateway
+    if gateway.host not in _LOOPBACK and not (gateway.tls_cert and gateway.tls_key):
+        text = "beyond loopback only over HTTPS: give tls_cert and tls_key"
+        yield document.problem(("gateway", "host"), text)
+    for id, edge in shape.edges.items():
+        if edge.opcua is not None and not edge.opcua.users:
+            where: Where = ("edges", id, "opcua")
+            yield document.problem(where, "has no users; nobody could log in, nobody is anonymous")
+    yield from _check_ports(shape, document)
+
+
+def _check_broker(shape: PlantShape, document: Document) -> Iterator[Problem]:
+    broker = shape.broker
+    local = broker.host in _LOOPBACK
+    if broker.embedded and not local:
+        text = f"the embedded broker stays on loopback; {broker.host!r} needs a real broker"
+        yield document.problem(("broker", "host"), text)
+    elif not local and not broker.username:
+        text = "beyond loopback nobody is anonymous: give username and password"
+        yield document.problem(("broker", "host"), text)
+    if broker.username and not broker.embedded and broker.password is None:
+        yield document.problem(("broker", "username"), "has a username but no password")
+    if broker.ca_file and not broker.tls:
+        yield document.problem(("broker", "ca_file"), "is not used without 'tls: true'")
+
+
+def _check_ports(shape: PlantShape, document: Document) -> Iterator[Problem]:
+    taken: dict[int, str] = {}
+    listening: list[tuple[Where, int]] = [(("gateway", "port"), shape.gateway.port)]
+    if shape.broker.embedded:
+        listening.append((("broker", "port"), shape.broker.port))
+    for id, edge in shape.edges.items():
+        if edge.opcua is not None:
+            listening.append((("edges", id, "opcua", "port"), edge.opcua.port))
+    for where, port in listening:
+        owner = ".".join(str(w) for w in where)
+        if port in taken:
+            yield document.problem(where, f"port {port} is already that of {taken[port]}")
+        taken.setdefault(port, owner)
+
+
+def check_secrets(document: Document) -> Iterator[Problem]:
+    """Secrets stand in the environment or in files, never in plant.yaml."""
+
+    def walk(data: object, where: Where) -> Iterator[Problem]:
+        items = (
+            data.items()
+            if isinstance(data, Mapping)
+            else enumerate(data)
+            if isinstance(data, list)
+            else ()
+        )
+        for key, value in items:
+            here = (*where, key)
+            if key in _SECRETS and value is not None and here not in document.referenced:
+                yield document.problem(here, "a secret is written as ${NAME}, never in the file")
+            yield from walk(value, here)
+
+    yield from walk(document.data, ())
+
+
+def check_lines(shape: PlantShape, document: Document, assets: set[str]) -> Iterator[Problem]:
+    """Flows name assets once each, with buffers between them; the constraint is among them."""
+    placed: dict[str, str] = {}
+    for id, line in shape.lines.items():
+        where: Where = ("lines", id, "flow")
+        stations = [s for s in line.flow if isinstance(s, str)]
+        for i, item in enumerate(line.flow):
+            here = (*where, i)
+            if isinstance(item, int):
+                beside = [*line.flow[max(0, i - 1) : i], *line.flow[i + 1 : i + 2]]
+                if i == 0 or len(beside) < 2 or any(isinstance(b, int) for b in beside):
+                    yield document.problem(here, "a buffer stands between two assets")
+            elif item not in assets:
+                hint = did_you_mean(item, sorted(assets))
+                yield document.problem(here, f"no asset {item!r}{hint}")
+            elif item in placed:
+                text = f"{item!r} already stands in the flow of {placed[item]!r}"
+                yield document.problem(here, text)
+            else:
+                placed[item] = id
+        if line.constraint is not None and line.constraint not in stations:
+            hint = did_you_mean(line.constraint, stations)
+            text = f"{line.constraint!r} is not in the flow{hint}"
+            yield document.problem(("lines", id, "constraint"), text)
+    for name, asset in shape.assets.items():
+        if asset.line is not None and placed.get(name, asset.line) != asset.line:
+            text = f"stands in the flow of {placed[name]!r}, not of {asset.line!r}"
+            yield document.problem(("assets", name, "line"), text)
+
+
+def check_names(shape: PlantShape, document: Document) -> Iterator[Problem]:
+    """Ids share one space (Sparkplug nodes and devices, OPC UA folders): none twice."""
+    owners: dict[str, str] = {}
+    for room, ids in (("edges", shape.edges), ("lines", shape.lines), ("assets", shape.assets)):
+        for id in ids:
+            lower = id.lower()
+            if lower in owners:
+                text = f"the id is already that of {owners[lower]}"
+                yield document.problem((room, id), text, key=True)
+            elif lower in {"kaikou_twin", "kaikou_analytics"}:
+                yield document.problem((room, id), "the id is Kaikou's own", key=True)
+            owners.setdefault(lower, f"{room}.{id}")
