@@ -28,7 +28,9 @@ class Draft:
 
     def part(self, key: str) -> Part | None:
         """The part that decides a key."""
-        return next((p for p in reversed(self.parts) if getattr(p.shape, key) is not None), None)
+        return next(
+            (p for p in reversed(self.parts) if getattr(p.shape, key, None) is not None), None
+        )
 
     def part_of(self, key: str) -> Part:
         """The part that decides a key, else the last that speaks of the signal."""
@@ -43,12 +45,16 @@ class Draft:
         """Whether anybody gave a value."""
         return self.part(key) is not None
 
+    def tried(self, key: str) -> bool:
+        """Whether a file says anything under a key, even what was found wrong and left out."""
+        return any(p.document.has((*p.where, key)) for p in self.parts)
+
     def complain(self, key: str, text: str) -> None:
         """A problem with a key, placed where plant.yaml speaks of the signal if it does."""
         part = self.part(key) or self.local or self.parts[-1]
         if self.local is not None and part is not self.local:
             part = self.local
-        where = (*part.where, key) if key and getattr(part.shape, key) is not None else part.where
+        where = (*part.where, key) if getattr(part.shape, key, None) is not None else part.where
         self.problems.append(part.document.problem(where, text, key=not key))
 
 

@@ -45,6 +45,10 @@ class Document:
     _keys: dict[Where, tuple[int, int]] = field(default_factory=dict)
     _values: dict[Where, tuple[int, int]] = field(default_factory=dict)
 
+    def has(self, where: Where) -> bool:
+        """Whether the file says anything at a path."""
+        return where in self._values
+
     def problem(self, where: Where, text: str, *, key: bool = False) -> Problem:
         """A finding at a value (or at its key); climbs to the nearest ancestor that exists."""
         at = where

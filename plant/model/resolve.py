@@ -43,7 +43,8 @@ class SignalResolver:
         """The signal; what is wrong is added to the draft's problems and left out of it."""
         kind = draft.get("kind")
         if kind is None:
-            draft.complain("", "has no kind; measurement, counter, state, setpoint or text")
+            if not draft.tried("kind"):
+                draft.complain("", "has no kind; measurement, counter, state, setpoint or text")
             kind = SignalKind.MEASUREMENT
         self._unit(draft, kind)
         self._numbers(draft, kind)
@@ -53,7 +54,7 @@ class SignalResolver:
                 if draft.given(key):
                     draft.complain(key, f"is by {origin}, so the edge has no {key!r} for it")
         name = draft.get("name")
-        if name is None:
+        if name is None and not draft.tried("name"):
             draft.complain("", "has no name {zh, en}")
         condition = self._condition(draft) if origin is Origin.EDGE else None
         return Signal(
@@ -127,14 +128,14 @@ class SignalResolver:
             return PACKML_LABELS
         named: Mapping[int, Label] = getattr(condition, "STATES", {})
         states = {n: Label(s.zh, s.en) for n, s in given.items()} if given else named
-        if kind is SignalKind.STATE and not states:
+        if kind is SignalKind.STATE and not states and not draft.tried("states"):
             draft.complain("", "is a state without 'states': name each number, or say packml")
         return states if kind is SignalKind.STATE else {}
 
     def _reading(self, draft: Draft, edge: str | None) -> Reading | None:
         source, at = draft.get("source"), draft.get("at")
         if source is None and at is None:
-            if not draft.given("condition") and not draft.given("by"):
+            if not any(draft.tried(key) for key in ("source", "at", "condition", "by")):
                 draft.complain("", "is neither read (source, at) nor conditioned (of, condition)")
             return None
         if draft.given("condition"):

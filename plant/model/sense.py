@@ -91,8 +91,7 @@ def check_lines(shape: PlantShape, document: Document, assets: set[str]) -> Iter
         for i, item in enumerate(line.flow):
             here = (*where, i)
             if isinstance(item, int):
-                beside = [*line.flow[max(0, i - 1) : i], *line.flow[i + 1 : i + 2]]
-                if i == 0 or len(beside) < 2 or any(isinstance(b, int) for b in beside):
+                if i in {0, len(line.flow) - 1} or isinstance(line.flow[i - 1], int):
                     yield document.problem(here, "a buffer stands between two assets")
             elif item not in assets:
                 hint = did_you_mean(item, sorted(assets))
