@@ -50,7 +50,7 @@ class Source(Protocol):
     """
 
     Point: ClassVar[type[BaseModel]]
-    """What plant.yaml gives under ``at:`` of a signal of such a source; a mapping or a shorthand."""
+    """What plant.yaml gives under ``at:`` of a signal of such a source; or a shorthand of it."""
 
     @property
     def poll_ms(self) -> int:

@@ -1,11 +1,24 @@
 """DL/T 645-2007 electricity meters on a serial line behind a serial-to-TCP server."""
 
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from edge.adapters.dlt645_item import ITEMS
+from edge.adapters.dlt645_frame import numbers
+from edge.adapters.dlt645_item import ITEMS, Item
+from edge.adapters.dlt645_line import LINES, MeterLine, Refused, Silent
+from edge.source import Answer
+from plant.errors import DecodeError, Unavailable
+from plant.flow.clock import Clock
+from plant.flow.sample import Float64, Int64, SampleBatch, UInt32
+from plant.flow.status import StatusCode
+from plant.flow.supervisor import Backoff
 
 
 class MeterPoint(BaseModel):
@@ -105,3 +118,90 @@ class Dlt645(BaseModel):
                     ),
                 )
                 return
+
+    @asynccontextmanager
+    async def open(
+        self, points: Sequence[MeterPoint], clock: Clock, folder: Path
+    ) -> AsyncIterator["MeterSession"]:
+        """A session on the line to this host and port; the first read connects."""
+        async with LINES.take(self.host, self.port) as line:
+            yield MeterSession(self, points, clock, line)
+
+
+@dataclass(slots=True)
+class Meter:
+    """One meter of a session: what is asked of it, and when it is tried again if it is silent."""
+
+    address: str
+    items: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
+    """Identifier -> (point, part) of each number wanted from it."""
+    again: float = 0.0
+    backoff: Backoff = field(default_factory=lambda: Backoff(2.0, 8.0))
+
+
+class MeterSession:
+    """Asks one item after the other; a silent meter is not asked again until its pause is over."""
+
+    def __init__(
+        self, config: Dlt645, points: Sequence[MeterPoint], clock: Clock, line: MeterLine
+    ) -> None:
+        self._config = config
+        self._clock = clock
+        self._line = line
+        self._count = len(points)
+        self._meters: dict[str, Meter] = {}
+        for index, point in enumerate(points):
+            meter = self._meters.setdefault(point.meter, Meter(point.meter))
+            meter.items.setdefault(point.item, []).append((index, point.part))
+
+    async def read(self) -> Answer:
+        """Every item once; the numbers of an item share the time its answer ended."""
+        value: Float64 = np.full(self._count, np.nan)
+        status: UInt32 = np.full(self._count, StatusCode.BadNoCommunication, np.uint32)
+        at: Int64 = np.full(self._count, self._clock.now(), np.int64)
+        heard = 0
+        silent = Silent("no meter asked")
+        for meter in self._meters.values():
+            if time.monotonic() < meter.again:
+                continue
+            try:
+                await self._ask(meter, value, status, at)
+                heard += 1
+                meter.backoff.reset()
+            except Silent as error:
+                silent = error
+                meter.again = time.monotonic() + meter.backoff.next()
+        if not heard:
+            raise Unavailable(str(silent))
+        status[np.isnan(value) & (status == 0)] = StatusCode.BadNoData
+        return Answer(SampleBatch.of(np.arange(self._count, dtype=np.int32), at, value, status))
+
+    async def _ask(self, meter: Meter, value: Float64, status: UInt32, at: Int64) -> None:
+        config = self._config
+        for name, wanted in meter.items.items():
+            item = ITEMS.find(name)
+            if item is None:
+                continue
+            rows = np.array([index for index, _ in wanted])
+            try:
+                data = await self._line.ask(
+                    meter.address,
+                    name,
+                    size=item.size,
+                    baud=config.baud,
+                    wake=config.wake,
+                    timeout_s=config.timeout_ms / 1000,
+                )
+                value[rows] = _pick(item, data, [part for _, part in wanted])
+                status[rows] = 0
+            except Refused:
+                status[rows] = StatusCode.BadConfigurationError
+            except DecodeError:
+                status[rows] = StatusCode.BadDecodingError
+            at[rows] = self._clock.now()
+
+
+def _pick(item: Item, data: bytes, parts: Sequence[int]) -> list[float]:
+    """The wanted numbers of an answer; NaN for those a shorter block does not hold."""
+    have = numbers(item, data)
+    return [have[part] if part < len(have) else float("nan") for part in parts]

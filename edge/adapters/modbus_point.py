@@ -56,7 +56,8 @@ def locate(register: str) -> tuple[Table, int]:
 class RegisterPoint(BaseModel):
     """One value of a Modbus device.
 
-    register  (here ``address``) ``holding:100``, ``input:0``, ``coil:3``, ``discrete:2``, or ``40101`` as manuals count
+    register  ``holding:100``, ``input:0``, ``coil:3``, ``discrete:2``, or ``40101`` as manuals
+              count (``address`` in Python)
     type      how its registers are read; coils and discrete inputs are always bool
     order     of the bytes of a value of more than one register, most significant first;
               None takes the source's

@@ -31,7 +31,7 @@ class OpcUa(BaseModel):
 
     url                 ``opc.tcp://host:port/path``
     user, password      always asked for; the password only as ``${NAME}``
-    security            Basic256Sha256 with SignAndEncrypt; ``None`` only on loopback with ``lab: true``
+    security            Basic256Sha256 with SignAndEncrypt; ``None`` only where ``lab`` is true
     lab                 a test bench: allows ``security: None`` and no user, on loopback only
     server_certificate  file (DER or PEM) of the only certificate to accept; without it the first
                         one seen is kept in the edge's folder and no other is accepted
