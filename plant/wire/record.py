@@ -1,0 +1,97 @@
+"""Events and gap records on the wire: a string metric of the node that carries JSON.
+
+They travel as outbox rows like samples do, so nothing of them is lost. The metric is called
+``Kaikou/Record``, has the datatype String and an alias of its own in NBIRTH (where it is null); an
+NDATA with it holds one record::
+
+    {"event": {"time": 1763770000000, "asset": "lathe", "kind": "meter.reset", "data": {}}}
+    {"gap": {"edge": "g/edge1", "first": 0, "last": 0, "samples": 7, "reason": "...", "signals": []}}
+
+Hosts that are not ours show a string that they may ignore.
+"""
+
+import json
+from collections.abc import Mapping
+
+from plant.errors import DecodeError
+from plant.flow.sample import Event, Gap
+
+RECORD = "Kaikou/Record"
+"""The metric's reserved name; no signal of a plant has a slash in its id."""
+
+
+def encode_event(event: Event) -> str:
+    """An event as the record's string; its ``data`` has to be JSON-able."""
+    body = {
+        "time": event.time,
+        "asset": event.asset,
+        "kind": event.kind,
+        "data": dict(event.data),
+    }
+    return json.dumps({"event": body}, ensure_ascii=False, separators=(",", ":"))
+
+
+def encode_gap(gap: Gap) -> str:
+    """A gap as the record's string.
+
+    >>> gap = Gap("g/edge1", 1000, 2000, 7, "outbox full", ("lathe/power",))
+    >>> decode_record(encode_gap(gap)) == gap
+    True
+    """
+    body = {
+        "edge": gap.edge,
+        "first": gap.first,
+        "last": gap.last,
+        "samples": gap.samples,
+        "reason": gap.reason,
+        "signals": list(gap.signals),
+    }
+    return json.dumps({"gap": body}, ensure_ascii=False, separators=(",", ":"))
+
+
+def decode_record(text: str) -> Event | Gap:
+    """Read a record; raises ``DecodeError`` for anything else.
+
+    >>> decode_record('{"event":{"time":5,"asset":"saw","kind":"jam","data":{}}}')
+    Event(time=5, asset='saw', kind='jam', data={})
+    """
+    try:
+        body = json.loads(text)
+        if "event" in body:
+            return _event(body["event"])
+        return _gap(body["gap"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise DecodeError("not a record", text[:200].encode()) from error
+
+
+def _event(body: Mapping[str, object]) -> Event:
+    data = body["data"]
+    if not isinstance(data, dict):
+        raise TypeError("data is no object")
+    return Event(_whole(body["time"]), _string(body["asset"]), _string(body["kind"]), data)
+
+
+def _gap(body: Mapping[str, object]) -> Gap:
+    signals = body["signals"]
+    if not isinstance(signals, list):
+        raise TypeError("signals is no list")
+    return Gap(
+        _string(body["edge"]),
+        _whole(body["first"]),
+        _whole(body["last"]),
+        _whole(body["samples"]),
+        _string(body["reason"]),
+        tuple(_string(s) for s in signals),
+    )
+
+
+def _whole(value: object) -> int:
+    if type(value) is not int:
+        raise TypeError(f"{value!r} is no whole number")
+    return value
+
+
+def _string(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no string")
+    return value
