@@ -98,7 +98,7 @@ class Lamp:
             edges.clear()
         elif len(edges) >= 3 and edges[-1] - edges[0] <= self._window_ms:
             phase_ms = (edges[-1] - edges[0]) / (len(edges) - 1)
-            self.resolved = phase_ms >= 1.5 * self._spacing_ms and 2 * phase_ms >= self._fastest_ms
+            self.resolved = phase_ms >= 1.25 * self._spacing_ms and 2 * phase_ms >= self._fastest_ms
             if 2 * phase_ms < self._fastest_ms:
                 self.light = Light.ON
             elif 2 * phase_ms <= self._fast_ms:
