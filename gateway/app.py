@@ -1,0 +1,78 @@
+"""The web application: routes, security headers, the dashboard's files."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi.responses import FileResponse, HTMLResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.middleware.gzip import GZipMiddleware
+
+from gateway import VERSION
+from gateway.route import history, live, operation, plant, session
+from gateway.state import State
+
+STATIC = Path(__file__).parent / "static"
+
+HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; connect-src 'self' ws: wss:; frame-ancestors 'self'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+}
+
+NOT_BUILT = """<!doctype html><meta charset=utf-8><title>Kaikou 开口</title>
+<p>The dashboard is not built. In the checkout, <code>make install</code> builds it.
+<p lang=zh>看板尚未构建。在源码目录执行 <code>make install</code> 即可构建。
+<p>REST: <a href=/api/docs>/api/docs</a>"""
+
+
+def create_app(kaikou: State) -> FastAPI:
+    """The application around a state; deploys and tests give it one."""
+    app = FastAPI(
+        title="Kaikou",
+        version=VERSION,
+        description="The plant's live twin: tree, newest values, history, live stream. "
+        "Times are ms UTC; a value that is not known is null, never zero.",
+        openapi_url="/api/openapi.json",
+        docs_url="/api/docs",
+        redoc_url=None,
+    )
+    app.state.kaikou = kaikou
+    app.state.log_in_lock = asyncio.Lock()
+    app.add_middleware(GZipMiddleware, minimum_size=4096, compresslevel=4)
+
+    @app.middleware("http")
+    async def secure(
+        request: Request, call_next: Callable[[Request], Awaitable[Response]]
+    ) -> Response:
+        response = await call_next(request)
+        for name, value in HEADERS.items():
+            if not request.url.path.startswith("/api/docs"):
+                response.headers.setdefault(name, value)
+        return response
+
+    for module in (session, plant, history, live):
+        app.include_router(module.router, prefix="/api")
+    app.include_router(operation.router)
+    _serve_dashboard(app)
+    return app
+
+
+def _serve_dashboard(app: FastAPI) -> None:
+    index = STATIC / "index.html"
+    if (STATIC / "assets").is_dir():
+        app.mount("/assets", StaticFiles(directory=STATIC / "assets"), name="assets")
+
+    @app.get("/{page:path}", include_in_schema=False)
+    def dashboard(page: str) -> Response:
+        """Any page of the dashboard; its router reads the address itself."""
+        if page.startswith(("api/", "assets/")):
+            raise HTTPException(404, f"nothing at /{page}")
+        file = (STATIC / page).resolve()
+        if page and file.is_file() and file.is_relative_to(STATIC.resolve()):
+            return FileResponse(file)
+        if not index.is_file():
+            return HTMLResponse(NOT_BUILT)
+        return FileResponse(index, headers={"Cache-Control": "no-cache"})

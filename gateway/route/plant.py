@@ -1,0 +1,36 @@
+"""The plant tree and the newest values."""
+
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import APIRouter, Query, Request, Response
+
+from gateway import VERSION
+from gateway.answer import ColumnsAnswer, PlantAnswer, plant_answer
+from gateway.state import VIEWER, state
+from gateway.stream import encode
+
+router = APIRouter(tags=["plant"], dependencies=[VIEWER])
+
+
+@router.get("/plant")
+def plant(request: Request) -> PlantAnswer:
+    """Lines, assets and signals, with their names in both languages."""
+    return plant_answer(state(request).plant, VERSION)
+
+
+@router.get("/latest", response_model=ColumnsAnswer)
+def latest(request: Request, path: Annotated[list[str], Query(max_length=10_000)]) -> Any:
+    """The newest sample of each path, in the order asked for."""
+    kaikou = state(request)
+    live = kaikou.live
+    signals = np.array([live.table.add(kaikou.signal(p).path) for p in path], np.int32)
+    samples = live.snapshot(signals)
+    body = {
+        "time": kaikou.clock.now(),
+        "paths": path,
+        "value": samples.value,
+        "status": samples.status,
+        "source_time": samples.source_time,
+    }
+    return Response(encode(body), media_type="application/json")
