@@ -5,7 +5,8 @@ They travel as outbox rows like samples do, so nothing of them is lost. The metr
 NDATA with it holds one record::
 
     {"event": {"time": 1763770000000, "asset": "lathe", "kind": "meter.reset", "data": {}}}
-    {"gap": {"edge": "g/edge1", "first": 0, "last": 0, "samples": 7, "reason": "...", "signals": []}}
+    {"gap": {"edge": "g/edge1", "first": 0, "last": 0, "samples": 7, "reason": "outbox full",
+             "signals": ["lathe/power"]}}
 
 Hosts that are not ours show a string that they may ignore.
 """
