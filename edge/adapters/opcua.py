@@ -1,10 +1,16 @@
 """OPC UA client: one subscription, drained in order, nothing dropped silently."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from edge.source import Session
+from plant.errors import ConfigError
+from plant.flow.clock import Clock
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -88,3 +94,15 @@ class OpcUa(BaseModel):
     def check(self, points: Mapping[str, NodePoint]) -> Iterable[tuple[str, str]]:
         """Nothing: any set of nodes can be monitored, also one node twice."""
         return ()
+
+    @asynccontextmanager
+    async def open(
+        self, points: Sequence[NodePoint], clock: Clock, folder: Path
+    ) -> AsyncIterator[Session]:
+        """Connect and subscribe."""
+        try:
+            from edge.adapters.opcua_session import connected
+        except ImportError as error:
+            raise ConfigError(f"OPC UA needs asyncua: install kaikou[opcua] ({error})") from error
+        async with connected(self, points, clock, folder) as session:
+            yield session
