@@ -155,7 +155,7 @@ class People:
 
     def _row(self, sql: str, values: tuple[object, ...] = ()) -> tuple[object, ...] | None:
         with self._lock:
-            row: tuple[object, ...] | None = self._db.execute(sql, values).fetchone()  # type: ignore[arg-type]
+            row: tuple[object, ...] | None = self._db.execute(sql, values).fetchone()
         return row
 
     def close(self) -> None:
