@@ -1,0 +1,194 @@
+"""Sealed segments: Parquet files sorted by (signal, source_time, received_time), never changed.
+
+A segment holds rows of one UTC day of source time, so that a device with a dead clock spoils the
+range of no other. The manifest keeps, per segment, first, last and number of rows of each signal.
+"""
+
+import os
+import secrets
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from plant.flow.sample import Int32, Int64, SampleBatch
+
+if TYPE_CHECKING:
+    import duckdb
+
+DAY_MS = 86_400_000
+
+_ROW = "signal, source_time, value, status, received_time"
+_COPY = (
+    "COPY (SELECT signal, source_time, received_time, value, status FROM columns) TO '{}' (FORMAT"
+    " parquet, COMPRESSION zstd, PARQUET_VERSION v2, DICTIONARY_SIZE_LIMIT 1, ROW_GROUP_SIZE 32768)"
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SignalSpans:
+    """Which signals a segment holds: sorted ids, source time of first and last row, rows."""
+
+    signal: Int32
+    first: Int64
+    last: Int64
+    rows: Int32
+
+    @classmethod
+    def of(cls, batch: SampleBatch) -> "SignalSpans":
+        """From rows in segment order."""
+        start = np.flatnonzero(np.diff(batch.signal, prepend=-1))
+        end = np.append(start[1:], len(batch))
+        return cls(
+            batch.signal[start],
+            batch.source_time[start],
+            batch.source_time[end - 1],
+            (end - start).astype(np.int32),
+        )
+
+    def encode(self) -> bytes:
+        """As the manifest keeps them."""
+        columns = (self.signal, np.diff(self.first, prepend=0), self.last - self.first, self.rows)
+        raw = b"".join(
+            column.astype(kind).tobytes()
+            for column, kind in zip(columns, ("<i4", "<i8", "<i8", "<i4"), strict=True)
+        )
+        return len(self.signal).to_bytes(4, "little") + zlib.compress(raw, 1)
+
+    @classmethod
+    def decode(cls, blob: bytes) -> "SignalSpans":
+        """What ``encode`` wrote."""
+        n, raw = int.from_bytes(blob[:4], "little"), zlib.decompress(blob[4:])
+        signal = np.frombuffer(raw, "<i4", n)
+        first = np.frombuffer(raw, "<i8", n, 4 * n).cumsum()
+        return cls(
+            signal,
+            first,
+            first + np.frombuffer(raw, "<i8", n, 12 * n),
+            np.frombuffer(raw, "<i4", n, 20 * n),
+        )
+
+    def find(self, signals: Int32) -> Int64:
+        """Where each of some ids stands in these columns, -1 where it is not in the segment."""
+        at = np.searchsorted(self.signal, signals)
+        at[at == len(self.signal)] = 0
+        return np.where(self.signal[at] == signals, at, -1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Segment:
+    """One line of the manifest, without the spans."""
+
+    id: int
+    file: str
+    level: int
+    day: int
+    first: int
+    last: int
+    first_received: int
+    last_received: int
+    rows: int
+
+
+SEGMENT_COLUMNS = "id, file, level, day, first, last, first_received, last_received, rows"
+
+
+def connect() -> "duckdb.DuckDBPyConnection":
+    """A DuckDB of its own in memory: it sees Parquet files and arrays by name, nothing else."""
+    import duckdb
+
+    return duckdb.connect(
+        config={
+            "threads": 1,
+            "memory_limit": "512MB",
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+        }
+    )
+
+
+def by_day(batch: SampleBatch) -> Sequence[tuple[int, SampleBatch]]:
+    """Sorted rows parted by the UTC day of their source time."""
+    day = batch.source_time // DAY_MS
+    days = np.unique(day)
+    if len(days) == 1:
+        return [(int(days[0]), batch)]
+    return [(int(d), batch.take(day == d)) for d in days]
+
+
+def write_segment(folder: Path, day: int, batch: SampleBatch) -> tuple[str, int]:
+    """Write sorted rows as a Parquet file, durable before this returns: (name, bytes).
+
+    The name is never given twice, so a file that the manifest does not name is an orphan.
+    """
+    stamp = np.datetime64(day, "D") if abs(day) < 1_000_000 else day
+    name = f"{stamp}_{secrets.token_hex(8)}.parquet"
+    temporary, final = folder / f".{name}.part", folder / name
+    with connect() as database:
+        columns = {
+            "signal": np.ascontiguousarray(batch.signal),
+            "source_time": np.ascontiguousarray(batch.source_time),
+            "received_time": np.ascontiguousarray(batch.received_time),
+            "value": np.ascontiguousarray(batch.value),
+            "status": np.ascontiguousarray(batch.status),
+        }
+        database.register("columns", columns)
+        database.execute(_COPY.format(str(temporary).replace("'", "''")))
+    sync(temporary)
+    size = temporary.stat().st_size
+    temporary.rename(final)
+    sync(folder)
+    return name, size
+
+
+def sync(path: Path) -> None:
+    """Make a file, or the entries of a folder, durable."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def scan(
+    database: "duckdb.DuckDBPyConnection",
+    files: Sequence[Path],
+    where: str = "true",
+    parameters: Sequence[object] = (),
+) -> SampleBatch:
+    """Rows of some files that fulfil a condition, in no promised order."""
+    if not files:
+        return SampleBatch.empty()
+    query = f"SELECT {_ROW} FROM read_parquet(?) WHERE {where}"  # noqa: S608 - conditions are ours
+    names = [str(file) for file in files]
+    return as_batch(database.execute(query, [names, *parameters]).fetchnumpy())
+
+
+def as_batch(columns: dict[str, Any]) -> SampleBatch:
+    """What DuckDB hands back; a NULL value is NaN."""
+    value = columns["value"]
+    if isinstance(value, np.ma.MaskedArray):
+        value = value.filled(np.nan)
+    return SampleBatch.of(
+        columns["signal"],
+        columns["source_time"],
+        value,
+        columns["status"],
+        columns["received_time"],
+    )
+
+
+def newest(batch: SampleBatch) -> SampleBatch:
+    """The newest row of each (signal, source_time), by signal and time."""
+    rows = batch.sorted()
+    if len(rows) < 2:
+        return rows
+    same_as_next = (rows.signal[1:] == rows.signal[:-1]) & (
+        rows.source_time[1:] == rows.source_time[:-1]
+    )
+    if not same_as_next.any():
+        return rows
+    return rows.take(np.append(~same_as_next, True))

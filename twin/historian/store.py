@@ -1,0 +1,147 @@
+"""The SQLite file of the embedded historian: schema, version, and how connections are opened.
+
+Only apsw opens it. The file holds the manifest of sealed segments, the marks, the hot batches
+and what does not fit a float64 column; it is the one place that says what exists.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from plant.errors import ConfigError, Unavailable
+
+VERSION = 1
+"""Of the whole data folder, in ``PRAGMA user_version``; a newer one is refused."""
+
+FILE = "historian.sqlite"
+SAMPLES = "samples"
+"""The folder of the Parquet files, beside the SQLite file."""
+
+RETIRED_KEEP_S = 600
+"""Replaced Parquet files live this long, for readers that took their names."""
+
+_APPLICATION = 0x4B61696B
+
+_SCHEMA = """
+CREATE TABLE signal (
+    id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, unit TEXT NOT NULL,
+    modulus REAL, hold_ms INTEGER NOT NULL,
+    first INTEGER, last INTEGER
+) STRICT;
+CREATE TABLE segment (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, file TEXT NOT NULL UNIQUE, level INTEGER NOT NULL,
+    day INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
+    first_received INTEGER NOT NULL, last_received INTEGER NOT NULL,
+    rows INTEGER NOT NULL, bytes INTEGER NOT NULL, signals BLOB NOT NULL
+) STRICT;
+CREATE INDEX segment_time ON segment (last, first);
+CREATE TABLE retired (file TEXT PRIMARY KEY, at INTEGER NOT NULL) STRICT;
+CREATE TABLE hot (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, received INTEGER NOT NULL,
+    first INTEGER NOT NULL, last INTEGER NOT NULL, rows INTEGER NOT NULL, data BLOB NOT NULL
+) STRICT;
+CREATE TABLE mark (
+    edge TEXT NOT NULL, run TEXT NOT NULL, offset INTEGER NOT NULL, written INTEGER NOT NULL,
+    PRIMARY KEY (edge, run)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE text (
+    signal INTEGER NOT NULL, time INTEGER NOT NULL, received INTEGER NOT NULL,
+    text TEXT NOT NULL, status INTEGER NOT NULL,
+    PRIMARY KEY (signal, time, received)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE waveform (
+    id INTEGER PRIMARY KEY, signal INTEGER NOT NULL, start INTEGER NOT NULL,
+    received INTEGER NOT NULL, rate_hz REAL NOT NULL, status INTEGER NOT NULL, block BLOB NOT NULL,
+    UNIQUE (signal, start, received)
+) STRICT;
+CREATE TABLE event (
+    id INTEGER PRIMARY KEY, time INTEGER NOT NULL, received INTEGER NOT NULL,
+    asset TEXT NOT NULL, kind TEXT NOT NULL, data TEXT NOT NULL,
+    UNIQUE (time, asset, kind, data)
+) STRICT;
+CREATE TABLE gap (
+    id INTEGER PRIMARY KEY, edge TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
+    samples INTEGER NOT NULL, reason TEXT NOT NULL, signals TEXT NOT NULL,
+    received INTEGER NOT NULL,
+    UNIQUE (edge, first, last, samples, reason, signals)
+) STRICT;
+CREATE TABLE fact (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+"""
+
+
+def check_version(connection: apsw.Connection, folder: Path) -> int:
+    """The version of an open file, 0 when it is new; ConfigError when we cannot read it."""
+    version = int(connection.pragma("user_version"))
+    application = int(connection.pragma("application_id"))
+    if version and application != _APPLICATION:
+        raise ConfigError(f"{folder / FILE} is not a historian of Kaikou")
+    if version > VERSION:
+        raise ConfigError(
+            f"{folder} was written by a newer Kaikou (version {version}, this one knows {VERSION});"
+            " install that version again, or restore a backup that was made before"
+        )
+    return version
+
+
+def open_writable(folder: Path) -> apsw.Connection:
+    """The writer's connection: WAL, every commit synced; creates what is not there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    connection = apsw.Connection(str(folder / FILE))
+    connection.set_busy_timeout(10_000)
+    if check_version(connection, folder) == 0:
+        connection.pragma("journal_mode", "wal")
+        with connection:
+            connection.execute(_SCHEMA)
+            connection.pragma("application_id", _APPLICATION)
+            connection.pragma("user_version", VERSION)
+    connection.pragma("journal_mode", "wal")
+    connection.pragma("synchronous", "full")
+    (folder / SAMPLES).mkdir(exist_ok=True)
+    return connection
+
+
+def open_readable(folder: Path) -> apsw.Connection:
+    """A connection that can only read; Unavailable when there is nothing yet."""
+    file = folder / FILE
+    try:
+        connection = apsw.Connection(str(file), flags=apsw.SQLITE_OPEN_READWRITE)
+        connection.set_busy_timeout(10_000)
+        connection.pragma("query_only", True)
+        version = check_version(connection, folder)
+    except apsw.CantOpenError as error:
+        raise Unavailable(f"no historian in {folder} yet") from error
+    if version == 0:
+        connection.close()
+        raise Unavailable(f"no historian in {folder} yet")
+    return connection
+
+
+def select(connection: apsw.Connection, query: str, parameters: Sequence[object] = ()) -> list[Any]:
+    """All rows of a query, as tuples."""
+    return connection.execute(query, parameters).fetchall()
+
+
+@contextmanager
+def writing(connection: apsw.Connection) -> Iterator[apsw.Connection]:
+    """One write transaction: durable when it is left, undone when it raises."""
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+    except (apsw.BusyError, apsw.CantOpenError, apsw.IOError, apsw.FullError) as error:
+        raise Unavailable(f"historian: {error}") from error
+    try:
+        yield connection
+        connection.execute("COMMIT")
+    except (apsw.BusyError, apsw.IOError, apsw.FullError) as error:
+        _undo(connection)
+        raise Unavailable(f"historian: {error}") from error
+    except BaseException:
+        _undo(connection)
+        raise
+
+
+def _undo(connection: apsw.Connection) -> None:
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")
