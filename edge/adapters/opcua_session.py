@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asyncua import ua
-from asyncua.client import Client
+from asyncua.client.client import Client
 from asyncua.client.ua_client import UaClientState
 from asyncua.common.subscription import DataChangeEvent, OverflowPolicy, Subscription
 from asyncua.ua.status_codes import StatusCodes
@@ -70,7 +70,7 @@ async def connected(
         await session.subscribe()
     except (OSError, TimeoutError, UaError) as error:
         await _close(client)
-        raise Unavailable(f"{config.url}: {error or type(error).__name__}") from error
+        raise Unavailable(f"{config.url}: {str(error) or type(error).__name__}") from error
     except BaseException:
         await _close(client)
         raise
@@ -146,7 +146,9 @@ class OpcUaSession:
         if not nodes:
             return
         results = await self._subscription.subscribe_data_change(
-            nodes, queuesize=self._config.queue, sampling_interval=float(self._config.sampling_ms)
+            nodes,
+            queuesize=self._config.queue,
+            sampling_interval=ua.Duration(self._config.sampling_ms),
         )
         for index, node, result in zip(found, nodes, results, strict=True):
             if isinstance(result, ua.StatusCode):

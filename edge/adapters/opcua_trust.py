@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asyncua import ua
-from asyncua.client import Client
+from asyncua.client.client import Client
 from asyncua.crypto.cert_gen import (
     dump_private_key_as_pem,
     generate_private_key,

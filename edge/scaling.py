@@ -1,0 +1,70 @@
+"""From what a session read to engineering units, with honest statuses and times."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from plant.flow.clock import Clock
+from plant.flow.sample import Int32, SampleBatch, Text
+from plant.flow.status import SEVERITY, StatusCode, is_bad
+from plant.model.signal import Signal
+
+FUTURE_MS = 10_000
+"""A time stamp further ahead than this is Uncertain."""
+
+
+class Scaling:
+    """``value * scale + offset``, range and status for the points of one source.
+
+    index  of each point's signal in the process
+    """
+
+    def __init__(self, signals: Sequence[Signal], index: Sequence[int]) -> None:
+        self.index: Int32 = np.array(index, np.int32)
+        self._scale = np.array([s.scale for s in signals], np.float64)
+        self._offset = np.array([s.offset for s in signals], np.float64)
+        bounds = [s.range or (-np.inf, np.inf) for s in signals]
+        self._low = np.array([low for low, _ in bounds], np.float64)
+        self._high = np.array([high for _, high in bounds], np.float64)
+        self._estimated = np.array([s.estimated for s in signals], np.bool_)
+        self._any_estimated = bool(self._estimated.any())
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def apply(self, raw: SampleBatch, clock: Clock, *, trusted: bool = True) -> SampleBatch:
+        """A batch of the process's signals; the raw one counts in points."""
+        at = raw.signal
+        value = raw.value * self._scale[at] + self._offset[at]
+        status = raw.status
+        odd = (value < self._low[at]) | (value > self._high[at])
+        if odd.any():
+            status = np.where(
+                odd & (status & SEVERITY == 0),
+                np.uint32(StatusCode.UncertainEngineeringUnitsExceeded),
+                status,
+            )
+        bad = is_bad(status)
+        nothing = np.isnan(value)
+        if nothing.any() or bad.any():
+            status = np.where(nothing & ~bad, np.uint32(StatusCode.BadNoData), status)
+            value = np.where(bad, np.nan, value)
+        doubtful = self._estimated[at] if self._any_estimated else None
+        late = raw.source_time > clock.now() + FUTURE_MS
+        if not trusted:
+            doubtful = np.ones(len(at), np.bool_)
+        elif late.any():
+            doubtful = late if doubtful is None else doubtful | late
+        if doubtful is not None:
+            status = np.where(
+                doubtful & (status & SEVERITY == 0), np.uint32(StatusCode.Uncertain), status
+            )
+        return SampleBatch.of(self.index[at], raw.source_time, value, status)
+
+    def texts(self, texts: Sequence[Text]) -> list[Text]:
+        """Strings of the process's signals."""
+        return [Text(int(self.index[t.signal]), t.time, t.text, t.status) for t in texts]
+
+    def lost(self, now: int, status: StatusCode = StatusCode.BadNoCommunication) -> SampleBatch:
+        """All points without a value: the peer is gone."""
+        return SampleBatch.of(self.index, now, np.nan, status)

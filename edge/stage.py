@@ -1,0 +1,117 @@
+"""Conditioning at work: inputs go in, conditioned signals come out, one after the other."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from edge.conditioning.condition import Condition, Conditioner
+from plant.flow.sample import Int32, SampleBatch
+from plant.model.signal import Signal
+
+
+@dataclass(slots=True)
+class Step:
+    """One condition: its signal, where each signal of the process is among its inputs."""
+
+    signal: int
+    path: str
+    inputs: Int32
+    conditioner: Conditioner
+    dirty: bool = field(default=False)
+
+    def of(self, batch: SampleBatch) -> SampleBatch:
+        """The rows of a batch that are inputs, in time order."""
+        place = self.inputs[batch.signal]
+        mine = place >= 0
+        part = SampleBatch.of(
+            place[mine], batch.source_time[mine], batch.value[mine], batch.status[mine]
+        )
+        if len(part) > 1 and (np.diff(part.source_time) < 0).any():
+            part = part.take(np.argsort(part.source_time, kind="stable"))
+        return part
+
+    def out(self, batch: SampleBatch) -> SampleBatch:
+        """What the condition gave, as its signal."""
+        return SampleBatch.of(
+            np.full(len(batch), self.signal, np.int32),
+            batch.source_time,
+            batch.value,
+            batch.status,
+        )
+
+
+class Stage:
+    """All conditions of an edge, those that others build on first.
+
+    signals  all of the process; an index into them is what batches carry
+    saved    what the last process left, by path
+    factor   plant seconds per real one
+    """
+
+    def __init__(
+        self,
+        signals: Sequence[Signal],
+        saved: Mapping[str, Mapping[str, float]],
+        factor: float = 1.0,
+    ) -> None:
+        index = {signal.path: at for at, signal in enumerate(signals)}
+        self._steps: list[Step] = []
+        for at in _in_order(signals):
+            signal = signals[at]
+            condition: Condition = signal.condition  # type: ignore[assignment]
+            inputs = np.full(len(signals), -1, np.int32)
+            for place, path in enumerate(signal.inputs):
+                inputs[index[path]] = place
+            conditioner = condition.open(saved.get(signal.path), factor)
+            self._steps.append(Step(at, signal.path, inputs, conditioner))
+        self._input = np.zeros(len(signals), np.bool_)
+        for step in self._steps:
+            self._input |= step.inputs >= 0
+
+    def process(self, batch: SampleBatch, now: int) -> SampleBatch:
+        """The batch and what it means; ``now`` is the plant's time, for what becomes certain."""
+        if not self._steps or not self._input[batch.signal].any():
+            return batch
+        for step in self._steps:
+            part = step.of(batch)
+            if not len(part):
+                continue
+            step.dirty = True
+            made = [step.conditioner.update(part), step.conditioner.tick(now)]
+            batch = SampleBatch.concat([batch, *(step.out(b) for b in made if len(b))])
+        return batch
+
+    def tick(self, now: int) -> SampleBatch:
+        """What has become certain by time alone."""
+        made = [(step, step.conditioner.tick(now)) for step in self._steps]
+        batch = SampleBatch.concat([step.out(rows) for step, rows in made if len(rows)])
+        return self.process(batch, now) if len(batch) else batch
+
+    def saved(self) -> dict[str, Mapping[str, float]]:
+        """What changed since the last call and must be kept with the rows, by path."""
+        changed: dict[str, Mapping[str, float]] = {}
+        for step in self._steps:
+            if step.dirty:
+                step.dirty = False
+                kept = step.conditioner.saved()
+                if kept:
+                    changed[step.path] = kept
+        return changed
+
+
+def _in_order(signals: Sequence[Signal]) -> list[int]:
+    """Conditioned signals, each after those it takes as inputs."""
+    index = {signal.path: at for at, signal in enumerate(signals)}
+    order: dict[int, None] = {}
+
+    def visit(at: int, above: tuple[int, ...]) -> None:
+        if at in order or at in above or signals[at].condition is None:
+            return
+        for path in signals[at].inputs:
+            visit(index[path], (*above, at))
+        order[at] = None
+
+    for at in range(len(signals)):
+        visit(at, ())
+    return list(order)
