@@ -171,28 +171,25 @@ class EmbeddedWriter:
     ) -> tuple[NDArray[np.bool_], SampleBatch]:
         """The newest stored row of each late one: from memory first, then from segments."""
         there = np.zeros(len(late), np.bool_)
-        rows = [late]
-        which = np.arange(len(late))
-        offset = len(late)
+        value, status = late.value.copy(), late.status.copy()
+
+        def fill(where: Int64, rows: SampleBatch) -> None:
+            value[where], status[where], there[where] = rows.value, rows.status, True
+
         for log in (self.hot, self.warm):
             place = log.newest(late.signal, late.source_time)
-            found = (place >= 0) & ~there
-            which[found] = offset + place[found]
-            there |= found
-            rows.append(log.view())
-            offset += log.rows
+            found = np.flatnonzero((place >= 0) & ~there)
+            fill(found, log.view().take(place[found]))
         missing = np.flatnonzero(~there)
         sealed = self._sealed(db, late.take(missing)) if len(missing) else late.take([])
         if len(sealed):
             keys = zip(sealed.signal.tolist(), sealed.source_time.tolist(), strict=True)
             at = {key: i for i, key in enumerate(keys)}
-            for i in missing.tolist():
-                hit = at.get((int(late.signal[i]), int(late.source_time[i])))
-                if hit is not None:
-                    there[i] = True
-                    which[i] = offset + hit
-            rows.append(sealed)
-        return there, SampleBatch.concat(rows).take(which)
+            wanted = zip(late.signal.tolist(), late.source_time.tolist(), strict=True)
+            hit = np.array([at.get(key, -1) for key in wanted])
+            found = np.flatnonzero((hit >= 0) & ~there)
+            fill(found, sealed.take(hit[found]))
+        return there, SampleBatch(late.signal, late.source_time, value, status, late.received_time)
 
     def _sealed(self, db: apsw.Connection, late: SampleBatch) -> SampleBatch:
         """Newest sealed rows that share signal and time with late ones, sorted."""
