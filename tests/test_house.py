@@ -32,7 +32,7 @@ def test_console_script() -> None:
     script = Path(sys.executable).with_name("kaikou")
     done = subprocess.run([script, "--help"], capture_output=True, text=True, check=True)
     for command in ("demo", "check", "run", "simulate", "backup", "restore", "trust"):
-        assert re.search(rf"^  {command}\b", done.stdout, re.MULTILINE), command
+        assert re.search(rf"^    {command} ", done.stdout, re.MULTILINE), command
 
 
 @pytest.mark.parametrize("name", ["requirements.lock", "gateway/web/package-lock.json"])

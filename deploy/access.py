@@ -1,0 +1,54 @@
+"""Who may publish what on the embedded broker: one account for each process, by topic.
+
+Only the twin may acknowledge (``kaikou/ack/#``) and say that the host is online (``STATE``); an
+edge publishes as itself alone; whoever only looks may ask for a rebirth and nothing else.
+"""
+
+from collections.abc import Mapping
+
+from plant.model.plant import Plant
+
+OBSERVER = "observer"
+"""The account for people with an MQTT client: it subscribes, it publishes nothing."""
+TWIN = "kaikou_twin"
+ANALYTICS = "kaikou_analytics"
+
+_AS_NODE = ("NBIRTH", "NDATA", "NDEATH", "DBIRTH", "DDATA", "DDEATH")
+
+
+def publish_filters(plant: Plant) -> Mapping[str, tuple[str, ...]]:
+    """Account -> topic filters that it may publish on."""
+    group = plant.group
+    rebirth = (f"spBv1.0/{group}/NCMD/+",)
+    filters = {OBSERVER: (), "opcua": rebirth, "gateway": (*rebirth, f"spBv1.0/{group}/DCMD/#")}
+    for node in plant.edges:
+        filters[node] = _as_node(group, node)
+    filters[ANALYTICS] = (*_as_node(group, ANALYTICS), *rebirth)
+    filters[TWIN] = (
+        *_as_node(group, TWIN),
+        "spBv1.0/+/NCMD/+",
+        f"spBv1.0/STATE/{plant.host_id}",
+        "kaikou/ack/#",
+    )
+    return filters
+
+
+def _as_node(group: str, node: str) -> tuple[str, ...]:
+    return tuple(
+        f"spBv1.0/{group}/{kind}/{node}" + ("/+" if kind[0] == "D" else "") for kind in _AS_NODE
+    )
+
+
+def matches(topic: str, topic_filter: str) -> bool:
+    """Whether a filter covers a topic (MQTT 3.1.1 section 4.7).
+
+    >>> matches("kaikou/ack/g/e", "kaikou/ack/#"), matches("a/b/c", "a/+"), matches("a/b", "a/+")
+    (True, False, True)
+    """
+    levels, wanted = topic.split("/"), topic_filter.split("/")
+    for i, part in enumerate(wanted):
+        if part == "#":
+            return True
+        if i >= len(levels) or part not in {"+", levels[i]}:
+            return False
+    return len(levels) == len(wanted)

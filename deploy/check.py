@@ -1,0 +1,89 @@
+"""What ``kaikou check`` says of a plant in which nothing is wrong."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+from plant.model.plant import Asset, Edge, Plant
+from plant.model.signal import Origin, Signal
+
+ROW_BYTES = 160.0
+"""A row of the outbox besides its samples: topic, identity, index, pages."""
+SAMPLE_BYTES = 23.0
+PUSHED_HZ = 1.0
+"""Assumed of a source that pushes."""
+
+
+def summary(plant: Plant) -> str:
+    """The plant in short, for people."""
+    return "\n".join(_lines(plant))
+
+
+def _lines(plant: Plant) -> Iterator[str]:
+    simulated = ", simulated" if plant.simulated else ""
+    yield f"{plant.name.zh} / {plant.name.en}: {plant.group} ({plant.timezone}{simulated})"
+    broker = plant.broker
+    kind = "embedded" if broker.embedded else f"{broker.username or 'anonymous'}, "
+    kind += "" if broker.embedded else "TLS" if broker.tls else "plain"
+    yield f"broker     {broker.host}:{broker.port} ({kind})"
+    yield f"historian  {getattr(plant.historian, 'kind', '?')}"
+    yield f"gateway    {plant.gateway.host}:{plant.gateway.port}"
+    for line in plant.lines.values():
+        flow = " > ".join(s.asset for s in line.flow)
+        yield f"line       {line.id}: {flow}; constraint: {line.constraint or 'none named'}"
+    for edge in plant.edges.values():
+        yield from _edge(plant, edge)
+    total = sum(1 for s in plant.signals if not s.hidden)
+    yield f"{len(plant.assets)} assets, {total} signals; hash {plant.hash}"
+    for asset in plant.assets.values():
+        yield _asset(asset)
+    yield "nothing is wrong"
+
+
+def _edge(plant: Plant, edge: Edge) -> Iterator[str]:
+    signals = plant.published(Origin.EDGE, edge.id)
+    kinds = Counter(getattr(s, "kind", "?") for s in edge.sources.values())
+    sources = ", ".join(f"{n} {kind}" for kind, n in kinds.items()) or "none"
+    yield f"edge       {edge.id}: {len(signals)} signals; sources: {sources}"
+    if signals:
+        hours = outage_hours(plant, edge)
+        then = {"drop_oldest": "the oldest rows go"}.get(edge.outbox.when_full, "new rows wait")
+        yield (
+            f"           its outbox of {edge.outbox.max_mb} MiB bridges {hours:.0f} h or more "
+            f"without broker or twin, then {then}"
+        )
+    if edge.opcua:
+        users = ", ".join(u.name for u in edge.opcua.users)
+        yield f"           OPC UA on {edge.opcua.host}:{edge.opcua.port} for {users}"
+
+
+def outage_hours(plant: Plant, edge: Edge) -> float:
+    """Hours that the outbox holds when every signal changes at every poll: the worst case."""
+    by_path = {s.path: s for s in plant.signals}
+    rows: dict[str, float] = {}
+    samples = 0.0
+    for signal in plant.published(Origin.EDGE, edge.id):
+        rate = _rate(signal, by_path, edge.sources)
+        samples += rate
+        rows[signal.asset] = max(rows.get(signal.asset, 0.0), rate)
+    per_commit = 1000.0 / edge.outbox.commit_ms  # a commit writes one row for an asset at most
+    row_rate = sum(min(rate, per_commit) for rate in rows.values())
+    rate_bytes = samples * SAMPLE_BYTES + row_rate * ROW_BYTES
+    return edge.outbox.max_mb * 2**20 / rate_bytes / 3600.0
+
+
+def _rate(signal: Signal, by_path: Mapping[str, Signal], sources: Mapping[str, object]) -> float:
+    """The most samples a second that a signal can give."""
+    if signal.reading is not None:
+        poll_ms = getattr(sources.get(signal.reading.source), "poll_ms", 0)
+        return 1000.0 / poll_ms if poll_ms else PUSHED_HZ
+    inputs = [by_path[path] for path in signal.inputs if path in by_path]
+    rates = [_rate(s, by_path, sources) for s in inputs if s is not signal]
+    return max(rates, default=1.0 / signal.max_interval)
+
+
+def _asset(asset: Asset) -> str:
+    shown = [s for s in asset.signals if not s.hidden]
+    estimated = sum(s.estimated for s in shown)
+    notes = f" ({estimated} estimated)" if estimated else ""
+    where = f", read by {asset.edge}" if asset.edge else ""
+    return f"  {asset.id:<12} {asset.type}: {len(shown)} signals{notes}{where}"

@@ -1,0 +1,236 @@
+"""The ``kaikou`` command."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from plant.errors import ConfigError, Unavailable
+
+DEMO_PLANT = Path(__file__).parent / "demo" / "plant.yaml"
+DEMO_DATA = Path("data/demo")
+
+ABOUT = """\
+Kaikou gives mute machines a voice: it reads them, mirrors the line they stand in, and says what
+fails next and where the energy goes. Everything is told by one plant.yaml.
+
+Start with:  kaikou demo
+"""
+MORE = """\
+PLANT is plant.yaml in the current folder unless given; `demo` as PLANT is the demo's own.
+Exit codes: 0 fine, 1 a bug (with a traceback), 2 the plant or the installation is wrong (each
+problem on its line), 3 something needed is not there (a port, a disk, a peer).
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; the exit code."""
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if arguments.command is None:
+        parser.print_help()
+        return 0
+    try:
+        code: int = arguments.call(arguments)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except Unavailable as error:
+        print(error, file=sys.stderr)
+        return 3
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("kaikou", description=ABOUT, epilog=MORE, formatter_class=raw)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    _demo(commands.add_parser("demo", help="a line of simulated machines, live in the browser"))
+    _check(commands.add_parser("check", help="read a plant.yaml and list all that is wrong"))
+    _run(commands.add_parser("run", help="run one room of a plant as this process"))
+    _simulate(commands.add_parser("simulate", help="run only the simulated machines of a plant"))
+    _backup(commands.add_parser("backup", help="copy a running plant's data into one file"))
+    _restore(commands.add_parser("restore", help="bring a backup into a data folder"))
+    _trust(commands.add_parser("trust", help="accept an OPC UA client that was refused"))
+    return parser
+
+
+def _plant(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "plant", nargs="?", default="plant.yaml", metavar="PLANT",
+        help="the plant.yaml to read; `demo` for the demo's (default: plant.yaml)",
+    )  # fmt: skip
+
+
+def _data(parser: argparse.ArgumentParser, default: Path | None = None) -> None:
+    parser.add_argument(
+        "--data", type=Path, default=default, metavar="DIR",
+        help=f"data folder (default: {default or 'data, or data/demo for the demo plant'})",
+    )  # fmt: skip
+
+
+def plant_file(given: str) -> Path:
+    """The file that a PLANT argument means."""
+    return DEMO_PLANT if given == "demo" else Path(given)
+
+
+def data_folder(arguments: argparse.Namespace) -> Path:
+    """The data folder that is meant."""
+    given: Path | None = arguments.data
+    if given is None:
+        demo = plant_file(arguments.plant).resolve() == DEMO_PLANT
+        given = DEMO_DATA if demo else Path("data")
+    return given.resolve()
+
+
+def _demo(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Starts a line of eight simulated machines behind their real protocols, and everything "
+        "that reads, stores and shows them. Ctrl-C stops it; the next start keeps the data."
+    )
+    _data(parser, DEMO_DATA)
+    parser.add_argument(
+        "--factor", type=float, default=1.0, metavar="N",
+        help="run physics and production N times faster, in a data folder of its own",
+    )  # fmt: skip
+    parser.add_argument(
+        "--fault", action="append", metavar="NAME",
+        help="the fault to play (repeatable; `none` for none; default: bearing-wear)",
+    )  # fmt: skip
+    parser.add_argument("--scenario", type=Path, metavar="FILE", help="faults by time, from a file")
+    parser.add_argument("--verbose", action="store_true", help="show every line of every log")
+
+    def call(arguments: argparse.Namespace) -> int:
+        from deploy.demo.session import demo
+
+        return demo(
+            DEMO_PLANT,
+            arguments.data.resolve(),
+            factor=arguments.factor,
+            faults=arguments.fault,
+            scenario=arguments.scenario,
+            verbose=arguments.verbose,
+        )
+
+    parser.set_defaults(call=call)
+
+
+def _check(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Reads a plant.yaml as every process would, and prints every problem with its place, or "
+        "the plant in short: what is read from where, and how long an outage each edge bridges."
+    )
+    _plant(parser)
+    _data(parser)
+
+    def call(arguments: argparse.Namespace) -> int:
+        from deploy.check import summary
+        from deploy.room import read_plant
+
+        file = plant_file(arguments.plant)
+        data = data_folder(arguments)
+        print(summary(read_plant(file, data if data.is_dir() else None)))
+        return 0
+
+    parser.set_defaults(call=call)
+
+
+def _run(parser: argparse.ArgumentParser) -> None:
+    from deploy.room import ROOMS
+
+    raw = argparse.RawDescriptionHelpFormatter
+    parser.formatter_class = raw
+    rooms = "\n".join(f"  {name:<11}{room.does}" for name, room in ROOMS.items())
+    parser.description = f"Runs one room of a plant until it is told to stop.\n\n{rooms}"
+    parser.add_argument("room", choices=list(ROOMS), metavar="ROOM")
+    _plant(parser)
+    _data(parser)
+    parser.add_argument("--edge", metavar="ID", help="which edge, where the plant has several")
+    parser.add_argument("--preload", type=Path, metavar="FILE", help=argparse.SUPPRESS)
+    _simulation(parser)
+
+    def call(arguments: argparse.Namespace) -> int:
+        return _run_room(arguments.room, arguments)
+
+    parser.set_defaults(call=call)
+
+
+def _simulate(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Serves the machines of a plant.yaml over their real protocols, so that an edge can be "
+        "tried without hardware. Same as `kaikou run simulators`."
+    )
+    _plant(parser)
+    _data(parser)
+    parser.add_argument("--preload", type=Path, metavar="FILE", help=argparse.SUPPRESS)
+    _simulation(parser)
+    parser.set_defaults(call=lambda arguments: _run_room("simulators", arguments), edge=None)
+
+
+def _simulation(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("simulators only")
+    group.add_argument("--fault", action="append", metavar="NAME", help="a fault to play")
+    group.add_argument("--scenario", type=Path, metavar="FILE", help="faults by time")
+    group.add_argument("--seed", type=int, metavar="N", help="another course of chance")
+
+
+def _run_room(room: str, arguments: argparse.Namespace) -> int:
+    from deploy.room import log_to_stderr, run_room
+
+    log_to_stderr()
+    names = ("edge", "preload", "fault", "scenario", "seed")
+    given = {name: getattr(arguments, name) for name in names}
+    options = {name: value for name, value in given.items() if value is not None}
+    if "fault" in options:
+        options["faults"] = options.pop("fault")
+    return run_room(room, plant_file(arguments.plant), data_folder(arguments), options)
+
+
+def _backup(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Copies what the twin has stored into one file, while it runs."
+    parser.add_argument("file", type=Path, metavar="FILE", help="the backup to write")
+    _data(parser, Path("data"))
+
+    def call(arguments: argparse.Namespace) -> int:
+        from deploy.keep import backup
+
+        print(backup(arguments.data.resolve(), arguments.file))
+        return 0
+
+    parser.set_defaults(call=call)
+
+
+def _restore(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Brings a backup into a data folder that has no history. What was stored after the backup "
+        "is covered by a gap record that says so. The plant must be stopped."
+    )
+    parser.add_argument("file", type=Path, metavar="FILE", help="the backup to read")
+    _data(parser, Path("data"))
+
+    def call(arguments: argparse.Namespace) -> int:
+        from deploy.keep import restore
+
+        print(restore(arguments.file, arguments.data.resolve()))
+        return 0
+
+    parser.set_defaults(call=call)
+
+
+def _trust(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Lists the certificates of OPC UA clients that were refused, or accepts one of them."
+    )
+    parser.add_argument("certificate", nargs="?", metavar="THUMBPRINT", help="the one to accept")
+    _plant(parser)
+    _data(parser)
+    parser.add_argument("--edge", metavar="ID", help="which edge, where the plant has several")
+
+    def call(arguments: argparse.Namespace) -> int:
+        from deploy.keep import trust
+
+        return trust(data_folder(arguments), arguments.edge, arguments.certificate)
+
+    parser.set_defaults(call=call)
