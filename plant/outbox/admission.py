@@ -6,7 +6,7 @@ could be filled again. What was not accepted meanwhile is counted and written do
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import apsw
 
 from plant.flow.supervisor import Transition
 from plant.outbox.file import DAMAGED, NoRoom, OutboxFile
-from plant.outbox.row import Change, Loss, NewRow, Outcome, RowClass
+from plant.outbox.row import Change, Loss, Outcome, RowClass, loss_of
 from plant.outbox.schema import free_disk
 
 log = logging.getLogger("kaikou.outbox")
@@ -58,7 +58,9 @@ class Admission:
         """One transaction; rows that cannot be accepted are counted and written down."""
         for run, offset in change.acked.items():
             self._acked[run] = max(offset, self._acked.get(run, 0))
-        change = replace(change, acked=dict(self._acked))
+        for loss in change.losses:
+            self._lose(loss)
+        change = replace(change, acked=dict(self._acked), losses=())
         if not self._has_room():
             return self._refuse(change, DISK_FULL)
         try:
@@ -95,12 +97,15 @@ class Admission:
     def _refuse(self, change: Change, reason: str) -> Outcome:
         rows = [row for row in change.rows if row.row_class is not RowClass.GAP]
         if rows:
-            loss = _loss(rows, reason)
-            held = self._losses.get(reason)
-            self._losses[reason] = held.plus(loss) if held else loss
+            loss = loss_of(rows, reason)
+            self._lose(loss)
             self.file.count.refused_rows += len(rows)
             self.file.count.refused_samples += loss.samples
         return replace(self._report(), refused=reason)
+
+    def _lose(self, loss: Loss) -> None:
+        held = self._losses.get(loss.reason)
+        self._losses[loss.reason] = held.plus(loss) if held else loss
 
     def _report(self) -> Outcome:
         """Record what was refused: at once, then after 1, 2, 4 ... 60 minutes. Acks go at once."""
@@ -119,13 +124,3 @@ class Admission:
             self._report_s = min(_LAST_REPORT_S, self._report_s * 2) or _FIRST_REPORT_S
             self._report_at = self._monotonic() + self._report_s
         return outcome
-
-
-def _loss(rows: Sequence[NewRow], reason: str) -> Loss:
-    return Loss(
-        min(row.first for row in rows),
-        max(row.last for row in rows),
-        sum(row.samples for row in rows),
-        reason,
-        frozenset(row.device for row in rows),
-    )

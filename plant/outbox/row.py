@@ -104,12 +104,14 @@ class Change:
     acked       run -> all its rows up to this offset may go
     state       key -> numbers that must never disagree with the rows (pulse totals)
     trusted_ms  newest time known to be right, ms UTC; 0 leaves it
+    losses      what was lost before this, to be recorded
     """
 
     rows: Sequence[NewRow] = ()
     acked: Mapping[str, int] = field(default_factory=dict)
     state: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     trusted_ms: int = 0
+    losses: Sequence["Loss"] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,3 +169,14 @@ class Loss:
     def gap(self, edge: str, signals: Sequence[str]) -> Gap:
         """The record of it."""
         return Gap(edge, self.first, self.last, self.samples, self.reason, tuple(signals))
+
+
+def loss_of(rows: Sequence[NewRow], reason: str) -> Loss:
+    """What is lost with some rows."""
+    return Loss(
+        min(row.first for row in rows),
+        max(row.last for row in rows),
+        sum(row.samples for row in rows),
+        reason,
+        frozenset(row.device for row in rows),
+    )
