@@ -2,17 +2,41 @@
 
 An ``MqttClient`` lives for one connection. When it is lost every waiting call raises
 ``Unavailable`` and the object is done: the caller makes a new one, with a new paho client and a
-clean session, because paho's own reconnecting resends and reorders (reference, section 2.2).
+clean session, because paho's own reconnecting resends and reorders. No thread is involved but
+the one that resolves, connects and shakes hands.
 """
 
+import asyncio
+import socket
+import ssl
+from collections import deque
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self, cast
+
+from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+
+from plant.errors import ConfigError, Unavailable
 from plant.model.plant import Broker
 from plant.wire.message import Incoming, Outgoing
+
+KEEP_ALIVE_S = 5
+"""A half-open link is noticed within twice this; the broker gives up after 1.5 times this."""
+_TICK_S = 0.5
+_BURST = 64
+_INBOUND_BYTES = 16 << 20
 
 
 class MqttClient:
     """A connection to the broker: ``async with MqttClient(broker, "edge1", will) as mqtt: ...``.
 
-    ``async with`` raises ``Unavailable`` when the broker refuses or is not there.
+    ``async with`` raises ``Unavailable`` when the broker refuses or is not there, ``ConfigError``
+    when the CA file cannot be read. Leaving it sends DISCONNECT unless an exception passes
+    through or the connection is lost: then the broker publishes the will.
+
+    inbound_limit  how many messages wait for ``receive``; the oldest are dropped and counted in
+                   ``dropped`` when there are more, or more than 16 MiB
     """
 
     def __init__(
@@ -21,24 +45,267 @@ class MqttClient:
         client_id: str,
         will: Outgoing | None = None,
         *,
-        keep_alive_s: int = 5,
+        keep_alive_s: int = KEEP_ALIVE_S,
         inbound_limit: int = 8192,
         timeout_s: float = 5.0,
     ) -> None:
         self.dropped = 0
+        self._broker = broker
+        self._keep_alive_s = keep_alive_s
+        self._timeout_s = timeout_s
+        self._limit = inbound_limit
+        self._inbound: deque[Incoming] = deque()
+        self._bytes = 0
+        self._lost: str | None = "not connected yet"
+        self._arrived = asyncio.Event()
+        self._drained = asyncio.Event()
+        self._answers: dict[int, asyncio.Future[None]] = {}
+        self._socket: socket.socket | None = None
+        self._writing = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._paho = Client(
+            CallbackAPIVersion.VERSION2,
+            client_id,
+            clean_session=True,
+            protocol=MQTTProtocolVersion.MQTTv311,
+            reconnect_on_failure=False,
+        )
+        self._configure(will)
 
-    async def subscribe(self, filters: list[tuple[str, int]]) -> None:
+    def _configure(self, will: Outgoing | None) -> None:
+        paho, broker = self._paho, self._broker
+        paho.connect_timeout = self._timeout_s
+        if broker.username is not None:
+            paho.username_pw_set(broker.username, broker.password)
+        if broker.tls:
+            try:
+                paho.tls_set(ca_certs=broker.ca_file, tls_version=ssl.PROTOCOL_TLS_CLIENT)
+            except OSError as error:
+                raise ConfigError(f"broker.ca_file {broker.ca_file!r}: {error}") from error
+        if will is not None:
+            paho.will_set(will.topic, will.payload, will.qos, will.retain)
+        paho.on_connect = self._on_connect
+        paho.on_disconnect = self._on_disconnect
+        paho.on_message = self._on_message
+        paho.on_subscribe = self._on_subscribe
+        paho.on_publish = self._on_publish
+        paho.on_socket_close = self._on_socket_close
+
+    async def __aenter__(self) -> Self:
+        where = f"broker {self._broker.host}:{self._broker.port}"
+        connecting = asyncio.ensure_future(asyncio.to_thread(self._connect))
+        try:
+            await asyncio.shield(connecting)
+        except (OSError, ValueError) as error:  # ssl.SSLError and name resolution are OSErrors
+            raise Unavailable(f"{where}: {error}") from error
+        except asyncio.CancelledError:
+            connecting.add_done_callback(lambda _: self._close("cancelled"))
+            raise
+        sock = self._paho.socket()
+        if sock is None:
+            raise Unavailable(f"{where}: closed the connection")
+        self._socket = cast("socket.socket", sock)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._socket, self._readable)
+        self._timer = loop.call_later(_TICK_S, self._tick)
+        answer = self._answers[0] = loop.create_future()
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await answer
+        except TimeoutError as error:
+            self._close("no CONNACK")
+            raise Unavailable(f"{where}: no answer to CONNECT") from error
+        except BaseException:
+            self._close("not connected")
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            if error is None and self._lost is None:
+                await self.disconnect()
+        finally:
+            self._close("closed")
+
+    @property
+    def connected(self) -> bool:
+        """Whether messages can be sent now."""
+        return self._lost is None
+
+    async def subscribe(self, filters: Sequence[tuple[str, int]]) -> None:
         """Subscribe to (topic filter, QoS) pairs; returns when the broker granted them all."""
-        raise NotImplementedError
+        self._check()
+        code, mid = self._paho.subscribe(list(filters))
+        if code != MQTTErrorCode.MQTT_ERR_SUCCESS or mid is None:
+            raise Unavailable(self._lost or f"subscribe: {code.name}")
+        await self._answer(mid, "SUBACK")
 
     async def publish(self, message: Outgoing) -> None:
         """Hand a message to the socket; waits while its buffer is full, QoS 1 for the PUBACK."""
-        raise NotImplementedError
+        self._check()
+        info = self._paho.publish(message.topic, message.payload, message.qos, message.retain)
+        if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS or self._lost is not None:
+            raise Unavailable(self._lost or f"publish: {info.rc.name}")
+        if self._paho.want_write():
+            await self._drain()
+        if message.qos:
+            await self._answer(info.mid, "PUBACK")
 
     async def receive(self) -> list[Incoming]:
         """All messages that came since the last call, at least one."""
-        raise NotImplementedError
+        while not self._inbound:
+            self._check()
+            self._arrived.clear()
+            await self._arrived.wait()
+        messages = list(self._inbound)
+        self._inbound.clear()
+        self._bytes = 0
+        return messages
 
     async def disconnect(self) -> None:
         """Send DISCONNECT, so that the broker does not publish the will."""
-        raise NotImplementedError
+        if self._lost is None:
+            self._paho.disconnect()  # may write at once and close
+            if self._paho.want_write():
+                try:
+                    async with asyncio.timeout(self._timeout_s):
+                        await self._drain()
+                except (TimeoutError, Unavailable):
+                    pass
+        self._close("disconnected")
+
+    # ------------------------------------------------------------------------------ the socket
+
+    def _connect(self) -> None:
+        """In a thread: name resolution, TCP and TLS block."""
+        self._paho.connect(self._broker.host, self._broker.port, self._keep_alive_s)
+
+    def _readable(self) -> None:
+        for _ in range(_BURST):
+            before = self._bytes, len(self._inbound)
+            self._paho.loop_read()
+            sock = self._socket
+            if sock is None:
+                return
+            more = isinstance(sock, ssl.SSLSocket) and sock.pending()
+            if not more and before == (self._bytes, len(self._inbound)):
+                break
+        self._flush()
+
+    def _writable(self) -> None:
+        self._paho.loop_write()
+        self._flush()
+
+    def _flush(self) -> None:
+        """Ask the loop for room in the socket while paho holds bytes; wake who waits for that."""
+        if self._socket is None:
+            return
+        wanted = self._paho.want_write()
+        if wanted and not self._writing:
+            asyncio.get_running_loop().add_writer(self._socket, self._writable)
+        elif self._writing and not wanted:
+            asyncio.get_running_loop().remove_writer(self._socket)
+        self._writing = wanted
+        if not wanted:
+            self._drained.set()
+
+    def _tick(self) -> None:
+        if self._socket is None:
+            return
+        self._timer = asyncio.get_running_loop().call_later(_TICK_S, self._tick)
+        self._paho.loop_misc()
+        self._flush()
+
+    async def _drain(self) -> None:
+        self._drained.clear()
+        self._flush()
+        await self._drained.wait()
+        self._check()
+
+    async def _answer(self, mid: int, what: str) -> None:
+        self._flush()
+        answer = self._answers[mid] = asyncio.get_running_loop().create_future()
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await answer
+        except TimeoutError as error:
+            raise Unavailable(f"no {what} within {self._timeout_s:g} s") from error
+        finally:
+            self._answers.pop(mid, None)
+
+    def _check(self) -> None:
+        if self._lost is not None:
+            raise Unavailable(self._lost)
+
+    def _close(self, reason: str) -> None:
+        """Forget the connection; who waits is told."""
+        if self._lost is None or self._lost == "not connected yet":
+            self._lost = reason
+        if self._timer is not None:
+            self._timer.cancel()
+        sock = self._socket or cast("socket.socket | None", self._paho.socket())
+        self._forget_socket()
+        if sock is not None:
+            sock.close()
+        self._arrived.set()
+        self._drained.set()
+        for answer in self._answers.values():
+            if not answer.done():
+                answer.set_exception(Unavailable(self._lost))
+
+    def _forget_socket(self) -> None:
+        if self._socket is not None:
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(self._socket)
+            loop.remove_writer(self._socket)
+            self._socket = None
+            self._writing = False
+
+    # --------------------------------------------------------------------------- paho's callbacks
+
+    def _on_connect(self, _c: Client, _u: Any, _f: Any, reason: Any, _p: Any) -> None:
+        answer = self._answers.pop(0)
+        if reason.is_failure:
+            where = f"broker {self._broker.host}:{self._broker.port}"
+            self._close(f"{where}: refused: {reason}")
+            if not answer.done():
+                answer.set_exception(Unavailable(self._lost))
+            return
+        self._lost = None
+        if not answer.done():
+            answer.set_result(None)
+
+    def _on_disconnect(self, _c: Client, _u: Any, _f: Any, reason: Any, _p: Any) -> None:
+        self._close(f"broker {self._broker.host}:{self._broker.port}: {reason}")
+
+    def _on_socket_close(self, _c: Client, _u: Any, _s: Any) -> None:
+        self._forget_socket()
+
+    def _on_message(self, _c: Client, _u: Any, message: MQTTMessage) -> None:
+        self._inbound.append(Incoming(message.topic, bytes(message.payload), message.retain))
+        self._bytes += len(message.payload)
+        while len(self._inbound) > self._limit or self._bytes > _INBOUND_BYTES:
+            self._bytes -= len(self._inbound.popleft().payload)
+            self.dropped += 1
+        self._arrived.set()
+
+    def _on_subscribe(self, _c: Client, _u: Any, mid: int, reasons: Any, _p: Any) -> None:
+        answer = self._answers.get(mid)
+        if answer is None or answer.done():
+            return
+        refused = [str(reason) for reason in reasons if reason.is_failure]
+        if refused:
+            answer.set_exception(Unavailable(f"subscription refused: {', '.join(refused)}"))
+        else:
+            answer.set_result(None)
+
+    def _on_publish(self, _c: Client, _u: Any, mid: int, _r: Any, _p: Any) -> None:
+        answer = self._answers.get(mid)
+        if answer is not None and not answer.done():
+            answer.set_result(None)

@@ -12,6 +12,7 @@ protobuf, which is the oracle of the tests as well.
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from math import isnan
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -40,6 +41,7 @@ __all__ = [
 FIRST_ALIAS = 128
 """The least alias of two bytes; ``LAST_ALIAS`` is the greatest. Ours are numbered between them."""
 LAST_ALIAS = 16383
+
 
 def encode_metrics(alias: ArrayLike, batch: SampleBatch, historical: bool = False) -> bytes:
     """The metrics of a data message: row ``i`` of the batch under ``alias[i]``.
@@ -84,9 +86,7 @@ _ODD = 9
 Columns = tuple[NDArray[np.uint16], Int64, Float64, UInt32]
 
 
-def _encode_runs(
-    kind: NDArray[np.uint8], columns: Columns, historical: bool
-) -> Iterator[bytes]:
+def _encode_runs(kind: NDArray[np.uint8], columns: Columns, historical: bool) -> Iterator[bytes]:
     """The pieces of a mixed message in their order: each kind written at once, then cut."""
     cuts = [0, *(np.flatnonzero(kind[1:] != kind[:-1]) + 1).tolist(), len(kind)]
     written: dict[int, tuple[bytes, int]] = {}
@@ -115,7 +115,7 @@ def _encode_odd(columns: Sequence[NDArray[np.generic]], historical: bool) -> byt
             metric.is_historical = True
         if status:
             add_quality(metric.properties, status)
-        if value != value and status >> 30:
+        if isnan(value) and status >> 30:
             metric.is_null = True
         else:
             metric.double_value = value
@@ -139,7 +139,7 @@ def encode_texts(texts: Sequence[TextSample]) -> bytes:
 
 
 def encode_named(metrics: Sequence[Metric]) -> bytes:
-    """Metrics with name and datatype, for births and commands (a command may have an alias only)."""
+    """Metrics with name and datatype, for births and commands."""
     payload = pb.Payload()
     for given in metrics:
         metric = payload.metrics.add()
@@ -206,6 +206,7 @@ def encode_payload(
     timestamp: int | None,
     seq: int | None,
     row: Row | None = None,
+    *,
     runs: Runs | None = None,
     dead: bool = False,
 ) -> bytes:

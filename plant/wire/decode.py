@@ -7,6 +7,7 @@ another length, is read by protobuf; a payload with fields that the walk does no
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from google.protobuf.message import DecodeError as ProtobufError
@@ -190,7 +191,9 @@ def _read_layout(
         kept = np.frombuffer(run, np.uint8).reshape(-1, stride)[matching]
         run, at = kept.tobytes(), at[matching]
     if len(at):
-        columns.alias[at], columns.time[at], columns.value[at], columns.status[at] = layout.read(run)
+        columns.alias[at], columns.time[at], columns.value[at], columns.status[at] = layout.read(
+            run
+        )
         columns.historical[at] = layout.historical
     return odd
 
@@ -199,8 +202,9 @@ def _read_whole(data: bytes) -> Message:
     """By protobuf alone: unknown fields, uuid, body, fields in an order of their own."""
     payload = pb.Payload.FromString(data)
     walk = _Walk(payload.timestamp, payload.seq if payload.HasField("seq") else None)
-    if payload.HasExtension(kaikou_pb2.extension):
-        walk.extension = payload.Extensions[kaikou_pb2.extension].SerializeToString()
+    field_1000: Any = kaikou_pb2.extension
+    if payload.HasExtension(field_1000):
+        walk.extension = payload.Extensions[field_1000].SerializeToString()
     count = len(payload.metrics)
     return _with_odd(walk, _empty(count), list(range(count)), payload.metrics)
 
@@ -229,9 +233,7 @@ def _with_odd(
         if metric.name or not metric.HasField("alias") or kind == "other":
             others.append(_metric(metric, value, time, status, properties))
         elif kind == "text":
-            texts.append(
-                TextSample(metric.alias, time, str(value), status, metric.is_historical)
-            )
+            texts.append(TextSample(metric.alias, time, str(value), status, metric.is_historical))
         else:
             columns.alias[place] = min(metric.alias, _INT64_MAX)
             columns.time[place] = time

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from plant.flow.sample import Int32, SampleBatch, Text
-from plant.wire.message import Row, Runs
+from plant.flow.sample import Event, Gap, Int32, SampleBatch, Text
+from plant.wire.message import Metric, Row, Runs
 from plant.wire.topic import NodeId
 
 
@@ -15,6 +15,7 @@ class Born:
     signals   indices of every metric it names that is a signal
     announced whether the node is a Kaikou edge (its NBIRTH had field 1000)
     dead      born only so that waiting rows can be read: the device stays dead
+    metrics   the certificate itself: names, datatypes, properties
     """
 
     node: NodeId
@@ -22,6 +23,7 @@ class Born:
     signals: Int32
     announced: bool
     dead: bool = False
+    metrics: Sequence[Metric] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,6 +42,7 @@ class Data:
     row     identity of the outbox row, None where the sender promises nothing
     live    whether they may touch the live table: not historical, not a row of a dead device
     stored  whether they belong in the historian: rows of ours, everything of a foreign edge
+    events, gaps  what an edge reports of itself in a row (``plant.wire.record``)
     """
 
     node: NodeId
@@ -50,6 +53,8 @@ class Data:
     live: bool
     stored: bool
     historical: bool = False
+    events: Sequence[Event] = ()
+    gaps: Sequence[Gap] = ()
 
 
 @dataclass(frozen=True, slots=True)

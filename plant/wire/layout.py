@@ -46,7 +46,9 @@ class Layout:
     fixed: NDArray[np.uint8]
     record: "np.dtype[np.void]"
 
-    def write(self, alias: NDArray[np.uint16], time: Int64, value: Float64, status: UInt32) -> bytes:
+    def write(
+        self, alias: NDArray[np.uint16], time: Int64, value: Float64, status: UInt32
+    ) -> bytes:
         """The metrics of equally long columns; times and aliases in the range of the layout."""
         matrix = np.empty((len(alias), self.stride), np.uint8)
         matrix[:] = self.template
@@ -126,7 +128,9 @@ def _layout(severity: int, null: bool, historical: bool) -> Layout:
         fields["status"] = ("<u4", at)
         fields["status_end"] = ("u1", at + 4)
         # the last of the five bytes holds the severity: fixed; 11 is Bad as well and has its bit
-        varying |= dict.fromkeys(range(at, at + 4), 0x80) | {at + 4: 0xF8 if severity == 2 else 0xFC}
+        varying |= dict.fromkeys(range(at, at + 4), 0x80) | {
+            at + 4: 0xF8 if severity == 2 else 0xFC
+        }
     fixed = np.array([varying.get(i, 0xFF) for i in range(stride)], np.uint8)
     record = np.dtype(
         {

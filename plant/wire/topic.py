@@ -1,4 +1,4 @@
-"""Topics: ``spBv1.0/group/type/node[/device]``, ``spBv1.0/STATE/host``, ``kaikou/ack/group/edge``."""
+"""Topics: ``spBv1.0/group/type/node[/device]``, ``spBv1.0/STATE/host``, ``kaikou/ack/...``."""
 
 from dataclasses import dataclass
 from enum import StrEnum
