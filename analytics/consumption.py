@@ -128,11 +128,12 @@ class Consumption:
         if power is None or not len(power.time):
             return Account()
         begin = max(self._until, int(power.time[0])) if self._until else int(power.time[0])
-        inner = np.unique(np.concatenate([power.time, state.time]))
+        ends = power.time + MAX_GAP_MS
+        inner = np.unique(np.concatenate([power.time, ends, state.time]))
         times = np.r_[begin, inner[(inner > begin) & (inner < now)]].astype(np.int64)
         age = times - power.time[np.searchsorted(power.time, times, side="right") - 1]
-        value = np.where(age <= MAX_GAP_MS, power.at(times), np.nan)
-        return account_power(Steps(times, value), state, now, MAX_GAP_MS)
+        value = np.where(age < MAX_GAP_MS, power.at(times), np.nan)
+        return account_power(Steps(times, value), state, now, max_gap_ms=now)
 
     def _book(self, account: Account) -> None:
         for group, kwh in by_group(account).items():
