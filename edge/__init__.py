@@ -1,1 +1,1 @@
-"""Where machines speak: one file per protocol, conditioning for dumb machines, the OPC UA server."""
+"""Where machines speak: a file per protocol, conditioning for dumb machines, OPC UA server."""

@@ -25,8 +25,8 @@ class Filter:
 
     >>> from plant.model.signal import Label, SignalKind
     >>> power = Signal("a/p", "a", "p", Label("", ""), SignalKind.MEASUREMENT, deadband=0.5)
-    >>> report = Filter([power]).report(SampleBatch.of([0] * 4, [0, 10, 20, 60_020], [1, 1.4, 2, 2]))
-    >>> report.source_time.tolist()
+    >>> rows = SampleBatch.of([0] * 4, [0, 10, 20, 60_020], [1, 1.4, 2, 2])
+    >>> Filter([power]).report(rows).source_time.tolist()
     [0, 20, 60020]
     """
 
@@ -77,7 +77,7 @@ class Filter:
     def _changed(self, batch: SampleBatch) -> NDArray[np.bool_]:
         s, time, value, status = batch.signal, batch.source_time, batch.value, batch.status
         last_time, last = self._time[s], self._value[s]
-        new = status != self._status[s]
+        new: NDArray[np.bool_] = status != self._status[s]
         new |= np.abs(value - last) >= self._band[s]
         new |= np.isnan(value) != np.isnan(last)
         same_time = time == last_time

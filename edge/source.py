@@ -26,6 +26,8 @@ class Answer:
 
     samples: SampleBatch
     texts: Sequence[Text] = ()
+    alive: bool = True
+    """False where the peer is lost and the session tries by itself to get it back."""
 
 
 class Session(Protocol):

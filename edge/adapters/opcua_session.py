@@ -43,6 +43,7 @@ _LIFETIME_S = 120.0
 _GIVE_UP_S = 20.0
 _MISSING_AGAIN_S = 5.0
 _DRAIN = 5000
+_LOOK_S = 0.1
 _OVERFLOW = 0x0480
 """InfoType DataValue with the Overflow bit (OPC 10000-4, table "DataValue InfoBits")."""
 
@@ -180,24 +181,13 @@ class OpcUaSession:
         return Answer(_batch(rows), texts)
 
     async def _away(self) -> Answer:
-        """The connection is lost and asyncua tries to mend it: Bad meanwhile, and not for ever."""
+        """The connection is lost and asyncua tries to mend it, but not for ever."""
         now = time.monotonic()
-        if self._away_since is None:
-            self._away_since = now
-            n = len(self._points)
-            bad = StatusCode.BadNoCommunication
-            return Answer(
-                SampleBatch.of(range(n), [self._clock.now()] * n, [float("nan")] * n, bad)
-            )
+        self._away_since = self._away_since or now
         if now - self._away_since > _GIVE_UP_S:
             raise Unavailable(f"{self._config.url}: no connection for {_GIVE_UP_S:.0f} s")
-        await asyncio.sleep(0.1)
-        return Answer(SampleBatch.empty())
-
-    @property
-    def alive(self) -> bool:
-        """Whether the server is heard: an empty answer then means that nothing changed."""
-        return self._away_since is None
+        await asyncio.sleep(_LOOK_S)
+        return Answer(SampleBatch.empty(), alive=False)
 
     async def _retry_missing(self) -> list[tuple[int, int]]:
         """Nodes the server does not have: told at first, looked for again every few seconds."""

@@ -1,0 +1,205 @@
+"""Runs one source, whatever its protocol: schedule, retry, silence, counters.
+
+A poll starts every ``poll_ms`` of real time, without drift; one that takes longer skips the turns
+it missed and counts them, so polls never pile up. After a failure the runner opens a new session
+and reads at once; when that fails within a poll interval too, the peer is lost and every point is
+Bad: at most two polls and a timeout after its last answer. Then it is tried again with a capped,
+jittered delay.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge.clock import EdgeClock
+from edge.push import Restatement
+from edge.scaling import Scaling
+from edge.source import Answer, Source
+from plant.errors import Unavailable
+from plant.flow.channel import Channel, WhenFull
+from plant.flow.sample import SampleBatch, Text
+from plant.flow.status import is_bad, status_name
+from plant.flow.supervisor import Backoff, Transition
+
+log = logging.getLogger("kaikou.edge")
+
+_ANSWERS = 64
+"""Answers that may wait between adapter and conditioning."""
+
+
+@dataclass(slots=True)
+class Count:
+    """What a runner did since the process started."""
+
+    polls: int = 0
+    skipped: int = 0
+    """Turns that were missed because a poll took too long."""
+    failed: int = 0
+    """Reads that ended in Unavailable."""
+    bad: int = 0
+    """Points read Bad: refused, rubbish, no value."""
+    opened: int = 0
+    lost: int = 0
+    """How often the peer was given up."""
+    dropped: int = 0
+    """Samples that the channel to conditioning had no room for."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Read:
+    """One answer in signals of the process; ``good`` is False where the peer is lost.
+
+    at  the plant's time when the answer was complete, ms UTC
+    """
+
+    batch: SampleBatch
+    texts: Sequence[Text]
+    at: int
+    good: bool
+
+
+class Runner:
+    """One source and what is read from it; answers go into ``answers``.
+
+    stagger  part of a poll interval (0 to 1) that the first poll waits
+    """
+
+    def __init__(
+        self,
+        name: str,
+        source: Source,
+        points: Sequence[Any],
+        scaling: Scaling,
+        *,
+        clock: EdgeClock,
+        folder: Path,
+        stagger: float = 0.0,
+    ) -> None:
+        self.name = name
+        self.source = source
+        self.scaling = scaling
+        self.count = Count()
+        self.answers: Channel[Read] = Channel(_ANSWERS, WhenFull.DROP_OLDEST)
+        self._sizes: deque[int] = deque()
+        self._points = points
+        self._clock = clock
+        self._folder = folder
+        self._period_s = source.poll_ms / 1000
+        self._phase_s = self._period_s * (stagger % 1.0)
+        self._push = None if source.poll_ms else Restatement(len(points))
+        self._transition = Transition(f"source {name}")
+        self._told = ""
+        self._due = 0.0
+
+    @property
+    def lost(self) -> bool:
+        """Whether the peer is given up for now."""
+        return self._transition.lost
+
+    async def run(self) -> None:
+        """Read until cancelled; closes ``answers`` on the way out."""
+        backoff = Backoff()
+        limit_s: float | None = None
+        try:
+            await asyncio.sleep(self._phase_s)
+            while True:
+                polls = self.count.polls
+                try:
+                    await self._converse(limit_s)
+                except Unavailable as error:
+                    self.count.failed += 1
+                    if self.count.polls > polls:
+                        backoff.reset()
+                        if self._period_s and not self.lost:
+                            limit_s = self._period_s
+                            continue  # a second try, at once
+                    limit_s = None
+                    await self._lose(error)
+                    await asyncio.sleep(backoff.next())
+        finally:
+            self.answers.close()
+
+    async def _converse(self, limit_s: float | None) -> None:
+        """Open a session and read until it fails; ``limit_s`` bounds the first answer."""
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(limit_s):
+                    session = await stack.enter_async_context(
+                        self.source.open(self._points, self._clock, self._folder)
+                    )
+                    self.count.opened += 1
+                    if self._push is not None:
+                        self._push.opened()
+                    self._due = asyncio.get_running_loop().time()
+                    answer = await session.read()
+            except TimeoutError as error:
+                raise Unavailable("no answer") from error
+            while True:
+                await self._take(answer)
+                await self._turn()
+                answer = await session.read()
+
+    async def _turn(self) -> None:
+        """Wait for the next turn; turns that are past are skipped and counted."""
+        if not self._period_s:
+            return
+        now = asyncio.get_running_loop().time()
+        self._due += self._period_s
+        if self._due < now:
+            missed = int((now - self._due) / self._period_s) + 1
+            self.count.skipped += missed
+            self._due += missed * self._period_s
+        await asyncio.sleep(self._due - now)
+
+    async def _take(self, answer: Answer) -> None:
+        if not answer.alive:
+            await self._lose(Unavailable("no connection"))
+            return
+        self.count.polls += 1
+        self._transition.up()
+        samples = answer.samples
+        trusted = self._clock.trusted
+        if self._push is not None:
+            samples = self._push.add(samples, self._clock.now())
+            trusted = True
+        batch = self.scaling.apply(samples, self._clock, trusted=trusted)
+        self._look_for_bad(batch)
+        await self._put(batch, self.scaling.texts(answer.texts), good=True)
+
+    async def _lose(self, error: Unavailable) -> None:
+        if self.lost:
+            return
+        self.count.lost += 1
+        self._transition.down(error)
+        self._told = ""
+        now = self._clock.now()
+        if self._push is not None:
+            self._push.lose(now)
+        await self._put(self.scaling.lost(now), (), good=False)
+
+    async def _put(self, batch: SampleBatch, texts: Sequence[Text], *, good: bool) -> None:
+        while len(self._sizes) > len(self.answers):  # taken meanwhile
+            self._sizes.popleft()
+        if len(self._sizes) == _ANSWERS:  # the oldest goes
+            self.count.dropped += self._sizes.popleft()
+        self._sizes.append(len(batch) + len(texts))
+        await self.answers.put(Read(batch, texts, self._clock.now(), good))
+
+    def _look_for_bad(self, batch: SampleBatch) -> None:
+        """Count Bad points; say once in the log that there are some, and why."""
+        bad = is_bad(batch.status)
+        told = ""
+        if bad.any():
+            self.count.bad += int(bad.sum())
+            told = ", ".join(sorted({status_name(int(s)) for s in batch.status[bad]}))
+        if self._push is None and told != self._told:
+            if told:
+                log.warning("source %s: %d values are Bad: %s", self.name, int(bad.sum()), told)
+            else:
+                log.info("source %s: no value is Bad any more", self.name)
+            self._told = told
