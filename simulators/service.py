@@ -1,0 +1,167 @@
+"""The simulators' process: one world, all its devices served at the plant's own addresses."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+from plant.errors import ConfigError
+from plant.flow.port import Ports
+from plant.flow.supervisor import Supervisor
+from plant.model.plant import Plant
+from simulators.device import Device, build
+from simulators.fault import KINDS, Fault, fit
+from simulators.ledger import Ledger
+from simulators.preload import HOURS, run_ahead, write_preload
+from simulators.scenario import gather
+from simulators.world import STEP_MS, World
+
+log = logging.getLogger("kaikou.simulators")
+
+TICK_S = 0.25
+KEEP_S = 10.0
+MOST_MS = HOURS * 3_600_000
+CRASH_MS = 60_000
+"""A stop shorter than this was a crash: faults go on in the time that was missed."""
+SLICE = 2_000
+"""Steps in one piece; the event loop gets its turn between pieces."""
+
+
+def check_factor(plant: Plant, factor: float) -> None:
+    """Refuse a factor at which the fastest poll cannot resolve the fastest machine.
+
+    Polls keep their real interval while production runs ``factor`` times faster; two polls a
+    cycle are the least that tell one part from the next.
+    """
+    if factor < 1.0:
+        raise ConfigError(f"--factor {factor:g}: the plant's clock runs at 1 or faster")
+    polls = [
+        (int(getattr(config, "poll_ms", 0) or getattr(config, "publish_ms", 1000)), id)
+        for edge in plant.edges.values()
+        for id, config in edge.sources.items()
+    ]
+    cycles = [(a.cycle_s, a.id) for a in plant.assets.values() if a.cycle_s]
+    if not polls or not cycles:
+        return
+    poll_ms, source = min(polls)
+    cycle_s, machine = min(cycles)
+    most = cycle_s * 1000.0 / (2.0 * poll_ms)
+    if factor > most:
+        raise ConfigError(
+            f"--factor {factor:g} is too fast: {machine} would finish a part every "
+            f"{cycle_s * 1000.0 / factor:.0f} ms of real time, and the fastest poll ({source}) "
+            f"comes every {poll_ms} ms; two polls a part allow at most --factor {most:g}"
+        )
+
+
+def announcement(faults: list[Fault]) -> list[str]:
+    """What will go wrong, in words."""
+    return [
+        f"{f.machine}: {KINDS[f.kind].text.en}" + (f" (from {f.at_s:g} s on)" if f.at_s else "")
+        for f in faults
+    ]
+
+
+class Simulation:
+    """The world with its files: state over restarts, first rows, ledger."""
+
+    def __init__(self, plant: Plant, ports: Ports) -> None:
+        self._plant = plant
+        self._clock = ports.clock
+        self._state = ports.data / "world.json"
+        self._ledger = Ledger(ports.data)
+        self._options = ports.options
+        seed = int(str(ports.options.get("seed") or 1))
+        self.faults = gather(ports.options)
+        self.world = World(plant, self._begin(MOST_MS), seed, self._ledger.note)
+        fit(self.faults, self.world)
+
+    def _begin(self, before_ms: int) -> int:
+        return (self._clock.now() - before_ms) // STEP_MS * STEP_MS
+
+    def start(self) -> None:
+        """Bring the world to the present: from its saved state, or by running a new one ahead."""
+        kept = self._kept()
+        world = self.world
+        if kept is not None:
+            world.restore(kept)
+            missed_ms = self._clock.now() - world.now_ms
+            if missed_ms > MOST_MS:
+                world.now_ms = self._begin(MOST_MS)
+            if missed_ms > CRASH_MS:
+                world.fault_rate = 0.0
+            world.advance(self._clock.now())
+        elif file := self._options.get("preload"):
+            recorder = run_ahead(self._plant, world, self._clock.now())
+            rows = write_preload(Path(str(file)), recorder, world)
+            log.info("ran %d hours ahead: %d first rows", HOURS, rows)
+        else:
+            world.advance(self._clock.now())
+        self._begin_faults()
+        self.keep()
+
+    def _begin_faults(self) -> None:
+        going = {(f.kind, f.machine): f for f in self.world.faults if f.phase != "over"}
+        asked = [going.pop((f.kind, f.machine), f) for f in self.faults]
+        self.world.faults = asked + list(going.values())
+        self.world.fault_rate = 1.0 / self._clock.factor
+        for line in announcement(asked):
+            log.info("fault: %s", line)
+
+    async def live(self) -> None:
+        """Keep the world at the plant's time."""
+        loop = asyncio.get_running_loop()
+        kept = loop.time()
+        while True:
+            now_ms = self._clock.now()
+            while now_ms - self.world.now_ms >= STEP_MS:
+                self.world.advance(min(now_ms, self.world.now_ms + SLICE * STEP_MS))
+                await asyncio.sleep(0)
+            self._ledger.flush()
+            if loop.time() - kept >= KEEP_S:
+                kept = loop.time()
+                self.keep()
+            await asyncio.sleep(TICK_S)
+
+    def keep(self) -> None:
+        """Save what a restart continues from."""
+        new = self._state.with_suffix(".new")
+        new.write_text(json.dumps(self.world.snapshot()), "utf-8")
+        new.replace(self._state)
+        self._ledger.flush()
+
+    def _kept(self) -> Mapping[str, Any] | None:
+        try:
+            kept: Mapping[str, Any] = json.loads(self._state.read_text("utf-8"))
+        except FileNotFoundError:
+            return None
+        return kept
+
+
+async def run(plant: Plant, ports: Ports) -> None:
+    """Serve every device of a simulated plant until stopped.
+
+    ``ports.options``: ``preload`` (file of first rows to write at the first start), ``faults``
+    (names as on the command line), ``scenario`` (a YAML file), ``seed``.
+    """
+    check_factor(plant, ports.clock.factor)
+    simulation = Simulation(plant, ports)
+    devices = build(plant, simulation.world, ports.data)
+    simulation.start()
+    async with AsyncExitStack() as stack:
+        stack.callback(simulation.keep)
+        for device in devices:
+            await device.open()
+            stack.push_async_callback(device.close)
+        log.info("simulated devices at %s", ", ".join(_place(d) for d in devices))
+        async with Supervisor() as supervisor:
+            supervisor.on_signals()
+            supervisor.source("world", simulation.live, retry=False)
+            ports.ready()
+
+
+def _place(device: Device) -> str:
+    return f"{device.line.kind} {device.line.host}:{device.line.port}"
