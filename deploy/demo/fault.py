@@ -1,25 +1,19 @@
-"""What the demo says it will play, in the words of the plant."""
+"""What the demo says it will play, in the words of the simulators."""
 
 from collections.abc import Iterator, Sequence
-
-STORIES = {
-    "bearing-wear": (
-        "the lathe's spindle bearing wears: its vibration rises under load, its health warns after "
-        "about 5 minutes and it fails after about 20"
-    ),
-    "wire-break": "the press's pressure transmitter loses its wire: Bad, with the reason",
-    "meter-reset": "an energy meter starts again from zero: a reset, no negative energy",
-    "device-offline": "a device stops answering: its signals turn Bad within two polls",
-    "late-reply": "a device answers after its time-out: nothing is taken for another's answer",
-    "jam": "a machine jams: it stands Aborted, those before it block, those after it starve",
-    "loose-sensor": "the lathe's vibration sensor comes loose: a sensor fault, no bearing alarm",
-    "tool-wear-scrap": "a tool wears: the gauge rejects more and more parts",
-}
+from pathlib import Path
 
 
-def announce(faults: Sequence[str]) -> Iterator[str]:
+def announce(faults: Sequence[str], scenario: Path | None) -> Iterator[str]:
     """Lines for people: what will go wrong on purpose."""
-    if not faults:
-        yield "\n  no fault is played"
-    for name in faults:
-        yield f"\n  fault {name}: {STORIES.get(name, 'see its log')}"
+    from simulators.fault import KINDS
+    from simulators.scenario import gather
+
+    played = gather({"faults": faults, "scenario": scenario})
+    if not played:
+        yield "no fault is played; see --fault"
+    for fault in played:
+        text = KINDS[fault.kind].text
+        when = f" (after {fault.at_s:g} s)" if fault.at_s else ""
+        yield f"fault {fault.kind} on the {fault.machine}{when}: {text.en}"
+        yield f"      {text.zh}"

@@ -163,7 +163,7 @@ class Session:
 
     async def _start(self, plant: Plant, processes: Processes, first: bool) -> None:
         """Consumers first, sources last; the run-ahead of the physics goes on meanwhile."""
-        preload = self.data / "preload"
+        preload = self.data / "preload.npz"
         ahead = ["--preload", str(preload)] if first else []
         play = [f"--fault={name}" for name in self.faults]
         play += [f"--scenario={self.scenario.resolve()}"] if self.scenario else []
@@ -221,8 +221,9 @@ class Session:
         )
         for line in _opcua(plant):
             self._print(line)
-        for line in announce(self.faults):
-            self._print(line)
+        self._print("")
+        for line in announce(self.faults, self.scenario):
+            self._print(f"  {line}")
         self._print(f"\n  logs: {self.data / 'log'}    Ctrl-C stops it\n")
 
     async def _stop(self, processes: Processes) -> int:
