@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping
 
 from plant.model.plant import Asset, Edge, Plant
 from plant.model.signal import Origin, Signal
+from plant.outbox.row import OVERHEAD_BYTES
 
-ROW_BYTES = 160.0
-"""A row of the outbox besides its samples: topic, identity, index, pages."""
-SAMPLE_BYTES = 23.0
+SAMPLE_BYTES = 21.0
+"""A metric with alias, time and value, as plant.wire writes it."""
 PUSHED_HZ = 1.0
 """Assumed of a source that pushes."""
 
@@ -67,7 +67,7 @@ def outage_hours(plant: Plant, edge: Edge) -> float:
         rows[signal.asset] = max(rows.get(signal.asset, 0.0), rate)
     per_commit = 1000.0 / edge.outbox.commit_ms  # a commit writes one row for an asset at most
     row_rate = sum(min(rate, per_commit) for rate in rows.values())
-    rate_bytes = samples * SAMPLE_BYTES + row_rate * ROW_BYTES
+    rate_bytes = samples * SAMPLE_BYTES + row_rate * OVERHEAD_BYTES
     return edge.outbox.max_mb * 2**20 / rate_bytes / 3600.0
 
 

@@ -38,8 +38,11 @@ def load(
     """
     file = Path(path)
     document = read_document(file, os.environ if environment is None else environment)
-    if document.data is None and not document.problems:
-        raise ConfigError(f"{file}: is empty; `kaikou demo` runs a plant to start from")
+    if document.data is None:
+        text = (
+            "" if document.problems else f"{file}: is empty; `kaikou demo` runs one to start from"
+        )
+        raise ConfigError(text, tuple(document.problems))
     return _Loader(document, {k: kinds.get(k, {}) for k in KINDS}, file.parent).plant()
 
 
