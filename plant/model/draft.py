@@ -62,23 +62,21 @@ def present(drafts: dict[str, Draft]) -> dict[str, Draft]:
     """The signals that this plant has: read, said by a publisher itself, or conditioned.
 
     ``by`` names the publisher that gives a signal of its own accord (twin, analytics, or the edge
-    that says how it is itself).
+    that says how it is itself); it is there when everything it is derived ``of`` is.
 
     A catalogue lists what a machine of its type may have; a signal of the edge that is neither
     read nor has all the inputs of its condition is absent. plant.yaml's own words are never
     silently dropped: an input that does not exist is left for ``inputs`` to complain of.
     """
     found = {
-        path: d
-        for path, d in drafts.items()
-        if d.given("source") or d.given("at") or d.given("by") or _said_here(d)
+        path: d for path, d in drafts.items() if d.given("source") or d.given("at") or _said_here(d)
     }
     while True:
         more = {
             path: d
             for path, d in drafts.items()
             if path not in found
-            and d.given("condition")
+            and (d.given("condition") or d.given("by"))
             and all(absolute(name, d.asset) in found for name in d.get("of", []))
         }
         if not more:

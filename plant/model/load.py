@@ -55,6 +55,8 @@ class _Loader:
         self.catalogue = Catalogue()
 
     def plant(self) -> model.Plant:
+        if self.document.data is None:  # not YAML, or no file: nothing more can be said
+            raise self._error()
         shape, problems = validate(PlantShape, self.document.data, self.document, ())
         self.problems += problems
         if shape is None:

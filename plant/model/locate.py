@@ -85,6 +85,9 @@ def parse_document(text: str, file: str, environment: Mapping[str, str]) -> Docu
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         what = " ".join(filter(None, (error.context, error.problem)))
+        given = text.splitlines()[line - 1 : line]
+        if given and "${" in given[0]:
+            what += '; inside {...} a reference is quoted: "${NAME}"'
         document.problems.append(Problem(file, line, column, "", f"not YAML: {what}"))
         return document
     if node is not None:

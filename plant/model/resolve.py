@@ -50,7 +50,7 @@ class SignalResolver:
         self._numbers(draft, kind)
         origin = Origin(draft.get("by", "edge"))
         if origin is not Origin.EDGE:
-            for key in ("source", "at", "condition", "of", "hidden"):
+            for key in ("source", "at", "condition", "hidden"):
                 if draft.given(key):
                     draft.complain(key, f"is by {origin}, so the edge has no {key!r} for it")
         name = draft.get("name")

@@ -119,7 +119,11 @@ class SignalShape(Shape):
     at: Any = Field(None, description="where the source finds it; see docs/adapters.md")
     scale: float | None = None
     offset: float | None = None
-    of: list[str] | None = Field(None, min_length=1, description="inputs of the condition")
+    of: list[str] | None = Field(
+        None,
+        min_length=1,
+        description="what it is made of: inputs of the condition, or of the derivation",
+    )
     condition: dict[str, Any] | None = None
     hidden: bool | None = None
     estimated: bool | None = None

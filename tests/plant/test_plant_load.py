@@ -84,15 +84,15 @@ def test_a_valid_plant_resolves(tmp_path: Path) -> None:
 
 def test_the_hash_follows_what_was_resolved_and_no_secret(tmp_path: Path) -> None:
     secret = VALID + "broker: {host: 10.0.0.1, username: u, password: '${PW}'}\n"
-    one = _load(tmp_path, secret, PW="one")
-    two = _load(tmp_path, secret, PW="two")
-    other = _load(tmp_path, secret.replace("scale: 0.1", "scale: 0.2"), PW="one")
+    one = _load(tmp_path, secret, PW="first-secret")
+    two = _load(tmp_path, secret, PW="second-secret")
+    other = _load(tmp_path, secret.replace("scale: 0.1", "scale: 0.2"), PW="first-secret")
     assert one.hash == two.hash != other.hash
-    assert "one" not in repr(one)
+    assert "first-secret" not in repr(one)
 
 
 def test_a_reference_is_filled_from_environment_file_or_default(tmp_path: Path) -> None:
-    text = VALID.replace("port: 502", "port: ${PORT:-1502}")
+    text = VALID.replace("port: 502", 'port: "${PORT:-1502}"')
     assert _load(tmp_path, text).edges["edge1"].sources["io"].port == 1502
     assert _load(tmp_path, text, PORT="7").edges["edge1"].sources["io"].port == 7
     (tmp_path / "port").write_text("9\n")
@@ -104,6 +104,7 @@ def test_a_reference_is_filled_from_environment_file_or_default(tmp_path: Path) 
     ("text", "expected"),
     [
         ("kaikou: [1\n", r"plant.yaml:\d+:\d+: not YAML"),
+        ("broker: {port: ${PORT}}\n", r'plant.yaml:1:\d+: not YAML: .* quoted: "\$\{NAME\}"'),
         ("", "is empty"),
         ("- a\n", "valid dictionary"),
         ("kaikou: 2\n", "kaikou"),

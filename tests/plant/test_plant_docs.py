@@ -1,0 +1,24 @@
+"""The example in docs/plant-yaml.md is a plant that loads."""
+
+import re
+from pathlib import Path
+
+from edge.adapters import KINDS as SOURCES
+from edge.conditioning import KINDS as CONDITIONS
+from plant.model.load import load
+from twin.historian import KINDS as HISTORIANS
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def test_the_example_of_plant_yaml_loads(tmp_path: Path) -> None:
+    text = (DOCS / "plant-yaml.md").read_text("utf-8")
+    example = re.search(r"```yaml\n(.*?)```", text, re.DOTALL)
+    assert example is not None
+    file = tmp_path / "plant.yaml"
+    file.write_text(example[1], "utf-8")
+    kinds = {"sources": SOURCES, "conditions": CONDITIONS, "historians": HISTORIANS}
+    plant = load(file, kinds, {"KAIKOU_MQTT_PASSWORD": "from the environment"})
+    assert plant.group == "acme-works"
+    assert plant.assets["saw"].line == "housings"
+    assert plant.assets["lathe"].signal("vibration") is not None
