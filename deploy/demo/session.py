@@ -1,6 +1,7 @@
 """``kaikou demo``: one run of the demo plant, from the first line on the screen to Ctrl-C."""
 
 import asyncio
+import http.client
 import json
 import logging
 import os
@@ -179,6 +180,7 @@ class Session:
             for edge in plant.edges.values()
             if edge.opcua
         ]
+        await self._live(plant)
         await self._ready(processes, [*rest, self._room(processes, "analytics")])
         (self.data / "started.json").write_text(json.dumps({"plant": plant.hash}), "utf-8")
 
@@ -197,6 +199,17 @@ class Session:
             await processes.until_ready([process], READY_S)
             took = time.monotonic() - self.begun
             self._print(f"  {took:5.1f} s  {process.name:<13} {ROOMS[_room_of(process.name)].does}")
+
+    async def _live(self, plant: Plant) -> None:
+        """Wait until the gateway hears every edge, as a browser would."""
+        gateway, edges = plant.gateway, frozenset(plant.edges)
+        end = time.monotonic() + READY_S
+        while not await asyncio.to_thread(_heard, gateway.host, gateway.port, edges):
+            if time.monotonic() > end:
+                raise Unavailable(f"no live value after {READY_S:.0f} s; see {self.data / 'log'}")
+            await asyncio.sleep(0.1)
+        took = time.monotonic() - self.begun
+        self._print(f"  {took:5.1f} s  first live values")
 
     def _line(self, process: str, line: str, people: bool) -> None:
         """A line of a process: to people what is for them or went wrong."""
@@ -241,6 +254,20 @@ class Session:
     def _print(self, text: str) -> None:
         sys.stdout.write(f"{text}\n")
         sys.stdout.flush()
+
+
+def _heard(host: str, port: int, edges: frozenset[str]) -> bool:
+    """Whether the gateway says that all these edges are up."""
+    connection = http.client.HTTPConnection(host, port, timeout=2.0)
+    try:
+        connection.request("GET", "/healthz")
+        answer = connection.getresponse()
+        links = json.load(answer)["links"] if answer.status == http.client.OK else []
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+    return edges <= {link["edge"] for link in links if link["state"] == "up"}
 
 
 def _opcua(plant: Plant) -> Iterator[str]:
