@@ -156,12 +156,10 @@ def _problem(data: bytes, function: int, size: int) -> str:
     """
     length = int.from_bytes(data[4:6], "big")
     problem = ""
-    if len(data) < 8:
-        return problem
+    if len(data) < 9:
+        return problem  # the rest is on its way
     if data[2:4] != b"\0\0" or not 3 <= length <= 254:
         problem = "no Modbus frame"
-    elif len(data) < length + 6:
-        pass  # the rest is on its way
     elif data[7] == function | 0x80:
         problem = "" if length == 3 else "an exception of the wrong length"
     elif data[7] != function:
