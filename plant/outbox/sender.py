@@ -135,9 +135,10 @@ class Offline:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """Rows of the current run up to ``last`` are durable."""
+    """Rows of the run up to ``last`` are durable."""
 
     now: float
+    run: str
     last: int
 
 
@@ -362,7 +363,7 @@ class _Draft:
 
     def _committed(self, event: Committed) -> None:
         state = self.state
-        if event.last <= state.current.last:
+        if event.run != state.current.run or event.last <= state.current.last:
             return
         self._put(replace(state.current, last=event.last))
         commits = state.commits

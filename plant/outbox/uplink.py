@@ -1,0 +1,391 @@
+"""The way from samples to the broker: durable first, then sent until acknowledged.
+
+The edge, the twin (node ``kaikou_twin``) and analytics (``kaikou_analytics``) each have one.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from plant.errors import Unavailable
+from plant.flow.clock import Clock
+from plant.flow.live import LiveTable, SignalTable
+from plant.flow.sample import Event, SampleBatch, Text
+from plant.flow.supervisor import Backoff, Transition
+from plant.model.plant import Broker
+from plant.model.plant import Outbox as OutboxOptions
+from plant.model.signal import Signal
+from plant.outbox.certificate import Certificates
+from plant.outbox.link import DeviceBack, DeviceDeath, Link, Pace, Publication
+from plant.outbox.row import Loss, NewRow, Outcome, RowClass, Run
+from plant.outbox.sender import (
+    Birth,
+    Changed,
+    Committed,
+    DeviceBorn,
+    DeviceDied,
+    Dropped,
+    Forget,
+    Lane,
+    Move,
+    Moved,
+    Offline,
+    SenderEvent,
+    Tick,
+    start,
+    step,
+)
+from plant.outbox.split import RECORD_KEY, Splitter, alias_keys
+from plant.outbox.store import Acceptance, Outbox
+from plant.wire.client import MqttClient
+from plant.wire.codec import TextSample, encode_texts
+from plant.wire.edge_session import Command, EdgeSession
+from plant.wire.record import encode_gap
+
+log = logging.getLogger("kaikou.uplink")
+
+TICK_S = 0.5
+REPORT_S = 5.0
+PENDING_SAMPLES = 200_000
+DEFAULTS = OutboxOptions()
+_GAP_PATHS = 200
+
+
+class Uplink:
+    """Accepts samples durably and brings them to the twin; current values go along.
+
+    signals   what this node publishes; batches given to ``accept`` count in this list
+    folder    where ``outbox.db`` lies
+    host_id   the twin whose acknowledgements are obeyed
+    clock     the plant's time, stamps messages and gap records
+
+    Opening reads the file: ``ConfigError`` where it is of a newer version, ``Unavailable`` while
+    another process holds it. ``run`` works until ``close``.
+
+    ``on_commit`` of ``outbox`` may be set to see every row that became durable.
+    """
+
+    def __init__(  # noqa: PLR0917 - who publishes, where to, from where, what, when, for whom
+        self,
+        group: str,
+        node: str,
+        broker: Broker,
+        folder: Path,
+        signals: Sequence[Signal],
+        clock: Clock,
+        host_id: str,
+        *,
+        options: OutboxOptions = DEFAULTS,
+        plant_hash: str = "",
+    ) -> None:
+        self.node = node
+        self.signals = tuple(signals)
+        self.live = LiveTable(SignalTable([signal.path for signal in signals]))
+        self.texts: dict[int, Text] = {}
+        self.dropped_before_accept = 0
+        self.trusted_clock = True
+        self.on_command: Callable[[Command], None] | None = None
+        self._edge = f"{group}/{node}"
+        self._broker = broker
+        self._clock = clock
+        self.outbox = Outbox(
+            folder / "outbox.db",
+            self._gap_row,
+            max_mb=options.max_mb,
+            when_full=options.when_full,
+            commit_ms=options.commit_ms,
+        )
+        self.outbox.collect = self._collect
+        self.outbox.on_outcome = self._on_outcome
+        self._session = EdgeSession(group, node, ack_host=host_id, plant_hash=plant_hash)
+        self._state = start(host_id, [_lane(run) for run in self.outbox.runs.values()])
+        self._pace = Pace()
+        self._link: Link | None = None
+        self._dead: set[str] = set()
+        self._pending: list[SampleBatch] = []
+        self._pending_past: list[SampleBatch] = []
+        self._pending_count = 0
+        self._pending_texts: list[Text] = []
+        self._pending_events: list[Event] = []
+        self._pending_state: dict[str, Mapping[str, float]] = {}
+        self._moving = asyncio.Event()
+        self._closing = asyncio.Event()
+        self._publication: Publication | None = None
+        self._own = {s.id: i for i, s in enumerate(self.signals) if s.asset == node}
+        self._paths: dict[str, list[str]] = {}
+        for signal in self.signals:
+            device = "" if signal.asset == node else signal.asset
+            self._paths.setdefault(device, []).append(signal.path)
+
+    # ---------------------------------------------------------------------------------- accepting
+
+    @property
+    def saved(self) -> Mapping[str, Mapping[str, float]]:
+        """Numbers that were accepted with ``state`` before, also by earlier processes."""
+        return self.outbox.state
+
+    def accept(
+        self,
+        batch: SampleBatch | None = None,
+        texts: Sequence[Text] = (),
+        events: Sequence[Event] = (),
+        *,
+        state: Mapping[str, Mapping[str, float]] | None = None,
+        live: bool = True,
+    ) -> Acceptance:
+        """Hand over samples; ``await`` the answer to know that they are durable.
+
+        Current values are taken over at once. ``state`` is committed in the same transaction.
+        ``live=False`` is for samples of the past: stored, never shown as current. Of two values
+        of one signal in the same millisecond the later is kept, the other counted.
+        """
+        count = len(batch) if batch is not None else 0
+        if self._pending_count + count > PENDING_SAMPLES:
+            self.dropped_before_accept += count
+            refused = Acceptance()
+            refused.settle("more than the disk takes")
+            return refused
+        if batch is not None and count:
+            (self._pending if live else self._pending_past).append(batch)
+            self._pending_count += count
+            if live:
+                self.live.update(batch)
+        if live:
+            self.texts.update({text.signal: text for text in texts})
+        self._pending_texts += texts
+        self._pending_events += events
+        if state:
+            self._pending_state.update(state)
+        self.outbox.wake()
+        return self.outbox.waiting
+
+    def device_lost(self, device: str) -> None:
+        """Its DDEATH goes out at once; rows of it that wait are still delivered."""
+        if device in self._dead:
+            return
+        self._dead.add(device)
+        self._step(DeviceDied(time.monotonic(), device))
+        self._pace.put(DeviceDeath(device))
+
+    def device_back(self, device: str) -> None:
+        """It is there again: its DBIRTH goes out with the current values."""
+        if device not in self._dead:
+            return
+        self._dead.discard(device)
+        self._pace.put(DeviceBack(device))
+        self._step(DeviceBorn(time.monotonic(), device))
+
+    def _collect(self) -> None:
+        """Rows of everything that was handed over since the last transaction."""
+        if self._publication is None:
+            return
+        split = self._publication.splitter
+        rows: list[NewRow] = []
+        if self._pending_past:
+            batch = SampleBatch.concat(self._pending_past)
+            rows += split.rows(batch, historical=True)
+            self._pending_past = []
+        before = split.duplicates
+        if self._pending:
+            rows += split.rows(SampleBatch.concat(self._pending))
+            self._pending = []
+        self.dropped_before_accept += split.duplicates - before
+        if self._pending_texts:
+            rows += split.text_rows(self._pending_texts)
+            self._pending_texts = []
+        if self._pending_events:
+            rows += split.event_rows(self._pending_events)
+            self._pending_events = []
+        self._pending_count = 0
+        state, self._pending_state = self._pending_state, {}
+        if rows or state:
+            self.outbox.accept(rows, state, self._clock.now() if self.trusted_clock else 0)
+
+    def _gap_row(self, loss: Loss) -> NewRow:
+        """A gap record as a row; called on the outbox's thread."""
+        paths = [path for device in sorted(loss.devices) for path in self._paths.get(device, ())]
+        if len(paths) > _GAP_PATHS:
+            paths = []
+        now = self._clock.now()
+        text = encode_gap(loss.gap(self._edge, paths))
+        metrics = encode_texts([TextSample(self.outbox.aliases[RECORD_KEY], now, text)])
+        return NewRow("", RowClass.GAP, now, now, 0, metrics)
+
+    # --------------------------------------------------------------------------------- the sender
+
+    def _step(self, event: SenderEvent) -> None:
+        self._state, actions = step(self._state, event)
+        for action in actions:
+            match action:
+                case Forget(run, offset):
+                    self.outbox.acknowledge(run, offset)
+                case Move(run, offset, sent):
+                    log.error(
+                        "%s: row %d of run %s was acknowledged, but only %d were sent",
+                        self._edge,
+                        offset,
+                        run,
+                        sent,
+                    )
+                    data = {"run": run, "acknowledged": offset, "sent": sent}
+                    event_ = Event(self._clock.now(), self.node, "edge.unearned_ack", data)
+                    self.accept(events=[event_])
+                    self._moving.set()
+                case _:
+                    self._pace.put(action)
+
+    def _on_outcome(self, outcome: Outcome) -> None:
+        now = time.monotonic()
+        if outcome.dropped:
+            self._step(Dropped(now, frozenset(outcome.dropped)))
+        if outcome.kept:
+            last = outcome.kept[-1]
+            self._step(Committed(now, last.run, last.offset))
+        if outcome.refused:
+            self._step(Changed(now))
+        if self._link:
+            self._link.bury()
+
+    async def _move(self) -> None:
+        """Rows go into a new run on a task of their own: it has to end once it has begun."""
+        while True:
+            await self._moving.wait()
+            self._moving.clear()
+            run = await self.outbox.move()
+            self._step(Moved(time.monotonic(), run.name, run.kept))
+
+    # ------------------------------------------------------------------------------------ running
+
+    async def run(self) -> None:
+        """Commit, connect, send, and connect again after every loss, until ``close``."""
+        await self.outbox.alias(alias_keys(self.signals, self.node))
+        aliases = self.outbox.aliases
+        self._publication = Publication(
+            Splitter(self.signals, self.node, aliases),
+            Certificates(
+                self.signals,
+                self.node,
+                aliases,
+                self.outbox.properties,
+                live=self.live,
+                texts=self.texts,
+            ),
+            self.live,
+            self.texts,
+            self._dead,
+        )
+        self.outbox.wake()
+        try:
+            async with asyncio.TaskGroup() as group:
+                named = partial(_named, group, self.node)
+                committing = named("commit", self.outbox.run())
+                others = [
+                    named("uplink", self._connect()),
+                    named("move", self._move()),
+                    named("tick", self._tick()),
+                ]
+                await self._closing.wait()
+                self.outbox.close()
+                await committing
+                for task in others:
+                    task.cancel()
+        finally:
+            self.outbox.release()
+
+    def close(self) -> None:
+        """No more samples come: commit what was accepted, say good-bye, let ``run`` return."""
+        self._closing.set()
+
+    async def _connect(self) -> None:
+        backoff, transition = Backoff(), Transition(f"{self._edge}: broker")
+        while True:
+            try:
+                await self._session_once(transition, backoff)
+            except* Unavailable as lost:
+                transition.down(lost.exceptions[0])
+            finally:
+                self._link = None
+                self._session.lost()
+                self._pace.clear()
+                self._step(Offline(time.monotonic()))
+            await asyncio.sleep(backoff.next())
+
+    async def _session_once(self, transition: Transition, backoff: Backoff) -> None:
+        if self._publication is None:
+            raise RuntimeError("no session before run")
+        will = self._session.will(await self.outbox.next_bd_seq())
+        client_id = f"{self._edge}/{self.outbox.current}"
+        async with MqttClient(self._broker, client_id, will) as mqtt:
+            await mqtt.subscribe(self._session.subscriptions)
+            transition.up()
+            backoff.reset()
+            link = Link(
+                mqtt,
+                self._session,
+                self.outbox,
+                self._publication,
+                clock=self._clock,
+                pace=self._pace,
+                state=lambda: self._state,
+                step=self._step,
+                on_command=self.on_command,
+            )
+            self._pace.clear()
+            self._pace.put(Birth())
+            self._link = link
+            try:
+                async with asyncio.TaskGroup() as group:
+                    _named(group, self.node, "receive", link.receive())
+                    _named(group, self.node, "send", link.act())
+            except asyncio.CancelledError:
+                await self._say_goodbye(mqtt)
+                raise
+
+    async def _say_goodbye(self, mqtt: MqttClient) -> None:
+        if mqtt.connected and self._session.alive:
+            with suppress(Unavailable):
+                await mqtt.publish(self._session.node_death())
+                await mqtt.disconnect()
+
+    async def _tick(self) -> None:
+        report_at = time.monotonic() + REPORT_S
+        accepted = self.outbox.count.accepted_samples
+        while True:
+            await asyncio.sleep(TICK_S)
+            now = time.monotonic()
+            self._step(Tick(now))
+            if now >= report_at:
+                count = self.outbox.count.accepted_samples
+                self._report((count - accepted) / (now - report_at + REPORT_S))
+                report_at, accepted = now + REPORT_S, count
+
+    def _report(self, samples_per_s: float) -> None:
+        """The outbox's own signals, where this node has them."""
+        count = self.outbox.count
+        values = {
+            "outbox_rows": count.rows,
+            "outbox_bytes": count.bytes,
+            "dropped_rows": count.dropped_rows + count.refused_rows,
+            "dropped_before_accept": self.dropped_before_accept,
+            "samples_per_s": round(samples_per_s, 1),
+        }
+        known = {self._own[name]: value for name, value in values.items() if name in self._own}
+        if known:
+            now = np.int64(self._clock.now())
+            self.accept(SampleBatch.of(list(known), now, list(map(float, known.values()))))
+
+
+def _lane(run: Run) -> Lane:
+    return Lane(run.name, run.acked, run.kept, run.acked)
+
+
+def _named(
+    group: asyncio.TaskGroup, node: str, name: str, work: Coroutine[None, None, None]
+) -> asyncio.Task[None]:
+    return group.create_task(work, name=f"{node} {name}")
