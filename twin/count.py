@@ -39,11 +39,11 @@ class BufferEstimate:
 
     >>> b = BufferEstimate(capacity=4)
     >>> b.update(0), b.spread
-    (2.5, 5.0)
+    (2.5, 5)
     >>> b.update(3), b.spread        # three more came in than went out: at most 2 were there
-    (4.0, 2.0)
+    (4.0, 2)
     >>> b.update(-2), b.spread       # and five less: it was full, now it is empty
-    (0.0, 0.0)
+    (0.0, 0)
     """
 
     capacity: int

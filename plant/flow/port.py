@@ -159,11 +159,14 @@ class HistorianWriter(Protocol):
     def marks(self) -> Mapping[tuple[str, str], int]:
         """(edge, run) -> highest durable offset."""
 
-    def forget(self, runs: Sequence[tuple[str, str]]) -> None:
-        """Drop the marks of runs that no edge has named for long."""
+    def remember(self, name: str, value: str) -> str:
+        """The value kept under a name; keeps this one where there is none yet."""
 
     def retain(self, now: int, force: bool = False) -> None:
-        """Seal what is due (``force``: all), drop what is older than its retention."""
+        """Seal what is due (``force``: all), drop what is older than its retention.
+
+        Marks that no commit has written for 30 days are forgotten.
+        """
 
     def close(self) -> None:
         """Release files and connections."""

@@ -270,6 +270,14 @@ class EmbeddedWriter:
             rows = self.database.execute("SELECT edge, run, offset FROM mark")
             return {(edge, run): offset for edge, run, offset in rows}
 
+    def remember(self, name: str, value: str) -> str:
+        """See ``HistorianWriter``."""
+        with self.lock, writing(self.database) as db:
+            db.execute("INSERT OR IGNORE INTO fact VALUES (?, ?)", (name, value))
+            for (kept,) in select(db, "SELECT value FROM fact WHERE name = ?", (name,)):
+                value = kept
+        return value
+
     def retain(self, now: int, force: bool = False) -> None:
         """See ``HistorianWriter``."""
         from twin.historian.seal import retain

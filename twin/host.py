@@ -1,0 +1,326 @@
+"""The twin's end of the bus: hears everybody, stores, acknowledges, says that it is there.
+
+Nothing here waits for the historian: messages go into the intake, whose queue is bounded and
+drops what its edge will send again. One thread writes; one commit is under way at a time, and
+the acknowledgement goes out after it.
+"""
+
+import asyncio
+import functools
+import json
+import logging
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from plant.errors import Unavailable
+from plant.flow.clock import Clock
+from plant.flow.live import LiveTable, SignalTable
+from plant.flow.port import Commit, HistorianWriter, Series
+from plant.flow.status import StatusCode
+from plant.flow.supervisor import Backoff, Transition
+from plant.model.plant import Broker, Plant
+from plant.model.signal import SignalKind
+from plant.wire.birth import DataType
+from plant.wire.client import MqttClient
+from plant.wire.edge_session import parse_state
+from plant.wire.host_event import (
+    Born,
+    Data,
+    Died,
+    HostEvent,
+    RebirthWanted,
+    Refused,
+    RunsAnnounced,
+    SequenceGap,
+)
+from plant.wire.host_session import HostSession, rebirth_command
+from plant.wire.message import Incoming, Outgoing
+from plant.wire.topic import NodeId, state_topic
+from twin.intake import COMMIT_SAMPLES, Intake
+
+log = logging.getLogger("kaikou.twin")
+
+NODE = "kaikou_twin"
+OWN_NODES = (NODE, "kaikou_analytics")
+COMMIT_S = 0.1
+REPEAT_S = 5.0
+TICK_S = 0.25
+RETAIN_S = 5.0
+HOLD_TIMES = 3
+"""A value counts for so many of its ``max_interval``: then the signal is silent."""
+
+_REFUSALS = 1000
+"""So many different refusals are logged; all are counted by the session."""
+_KINDS = {int(DataType.Boolean): SignalKind.STATE, int(DataType.String): SignalKind.TEXT}
+
+Heard = Callable[[Data, bool], None]
+"""Called with every data event and whether it was queued to be stored."""
+
+
+def series_of(plant: Plant, factor: float = 1.0) -> list[Series]:
+    """What the historian has to know of every published signal of the plant."""
+    return [
+        Series(
+            s.path,
+            s.kind,
+            s.unit,
+            s.modulus,
+            int(HOLD_TIMES * s.max_interval * 1000 * max(1.0, factor)),
+            s.was,
+        )
+        for s in plant.signals
+        if not s.hidden
+    ]
+
+
+def state_message(host: str, online: bool, now: int) -> Outgoing:
+    """What a Sparkplug host says of itself, retained (specification 5.14)."""
+    payload = json.dumps({"online": online, "timestamp": now}, separators=(",", ":"))
+    return Outgoing(state_topic(host), payload.encode(), qos=1, retain=True)
+
+
+class Host:
+    """Session, intake and live table of the twin; its three loops are run by the service."""
+
+    def __init__(
+        self, plant: Plant, broker: Broker, writer: HistorianWriter, clock: Clock, heard: Heard
+    ) -> None:
+        self.plant = plant
+        self.table = SignalTable()
+        self.live = LiveTable(self.table)
+        self.session = HostSession(plant.group, [*plant.edges, *OWN_NODES], self.table)
+        self.intake = Intake.resume(plant.host_id, writer.marks())
+        self.connected = False
+        self.listening: Callable[[], None] = lambda: None
+        self._broker = broker
+        self._writer = writer
+        self._clock = clock
+        self._heard = heard
+        self._series = {s.path: s for s in series_of(plant, clock.factor)}
+        for path in self._series:
+            self.table.add(path)
+        self._declared = 0
+        self._client: MqttClient | None = None
+        self._wake = asyncio.Event()
+        self._closing = False
+        self._lag = Transition("historian queue")
+        self._refused: set[tuple[NodeId, str]] = set()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="historian")
+
+    # ------------------------------------------------------------------------------ the bus
+
+    async def run_bus(self) -> None:
+        """Connect, listen, connect again after every loss; ends when it is cancelled."""
+        backoff, transition = Backoff(), Transition(f"{self.plant.host_id}: broker")
+        while True:
+            try:
+                await self._connection(transition, backoff)
+            except Unavailable as error:
+                transition.down(error)
+            finally:
+                self._client = None
+                self.connected = False
+                self.listening()
+                self._take(self.session.reset())
+            await asyncio.sleep(backoff.next())
+
+    async def _connection(self, transition: Transition, backoff: Backoff) -> None:
+        host, now = self.plant.host_id, self._clock.now()
+        will = state_message(host, False, now)
+        client_id = f"{host}-{self.plant.group}"
+        async with MqttClient(self._broker, client_id, will) as client:
+            await client.subscribe([(state_topic(host), 1)])
+            await client.subscribe(self.session.subscriptions)
+            await client.publish(state_message(host, True, now))
+            self._client, self.connected = client, True
+            transition.up()
+            backoff.reset()
+            self.listening()
+            try:
+                while True:
+                    await self._receive(client)
+            except asyncio.CancelledError:
+                if client.connected:
+                    await client.publish(will)
+                raise
+
+    async def _receive(self, client: MqttClient) -> None:
+        mono = time.monotonic()
+        own = state_topic(self.plant.host_id)
+        for message in await client.receive():
+            if message.topic == own:
+                await self._say_again(client, message)
+                continue
+            events = self.session.on_message(
+                message.topic, message.payload, mono, retain=message.retain
+            )
+            await self._publish(self._take(events))
+
+    async def _say_again(self, client: MqttClient, message: Incoming) -> None:
+        """Somebody, perhaps our own last will, says that we are not there: we are."""
+        said = parse_state(message.payload)
+        if said is not None and not said[0]:
+            now = max(self._clock.now(), said[1] + 1)
+            await client.publish(state_message(self.plant.host_id, True, now))
+
+    async def _publish(self, messages: Sequence[Outgoing]) -> None:
+        for message in messages:
+            if self._client is None:
+                return
+            await self._client.publish(message)
+
+    def _take(self, events: Sequence[HostEvent]) -> list[Outgoing]:
+        """Obey what the session learned; what is to be published because of it."""
+        answers = []
+        for event in events:
+            match event:
+                case Data():
+                    self._data(event)
+                case RunsAnnounced():
+                    answers.append(self.intake.announced(event))
+                    self._wake.set()
+                case RebirthWanted(node, reason):
+                    log.info("%s: asked for its births: %s", node, reason)
+                    answers.append(rebirth_command(node, self._clock.now()))
+                case Died(_, _, signals):
+                    self.live.mark(signals, StatusCode.BadNoCommunication)
+                case Born():
+                    self._born(event)
+                case SequenceGap():
+                    self.intake.gap(event)
+                    self._wake.set()
+                case Refused():
+                    self._refuse(event)
+        return answers
+
+    def _refuse(self, event: Refused) -> None:
+        """Say once what a node does wrong."""
+        what = (event.node, event.reason)
+        if what not in self._refused and len(self._refused) < _REFUSALS:
+            self._refused.add(what)
+            log.warning("%s: refused: %s", *what)
+
+    def _data(self, event: Data) -> None:
+        if event.live:
+            self.live.update(event.samples)
+        dropped = self.intake.count.dropped_samples
+        queued = self.intake.data(event)
+        if self.intake.count.dropped_samples > dropped:
+            self._lag.down("it does not keep up; what is dropped comes again")
+        elif queued:
+            self._lag.up()
+        if queued and self.intake.queued >= COMMIT_SAMPLES:
+            self._wake.set()
+        self._heard(event, queued)
+
+    def _born(self, event: Born) -> None:
+        """A foreign edge tells in its birth what its signals are."""
+        if event.announced:
+            return
+        for metric in event.metrics:
+            path = f"{event.node}/{event.device}/{metric.name}"
+            if event.device is None:
+                path = f"{event.node}/{metric.name}"
+            unit = metric.properties.get("engUnit")
+            kind = _KINDS.get(metric.datatype or 0, SignalKind.MEASUREMENT)
+            self._series.setdefault(path, Series(path, kind, str(unit) if unit else ""))
+
+    # ------------------------------------------------------------------------------ committing
+
+    async def run_commits(self) -> None:
+        """Commit what waits, ten times a second or when much waits, until ``close``."""
+        transition = Transition("historian")
+        while not (self._closing and self.intake.queued == 0):
+            started = time.monotonic()
+            commit = self.intake.take()
+            if commit is not None:
+                await self._commit(commit, transition)
+                await self._acknowledge(self.intake.committed(self._clock.now()))
+            pause = COMMIT_S - (time.monotonic() - started)
+            if pause > 0 and not self._closing and self.intake.queued < COMMIT_SAMPLES:
+                await self._rest(pause)
+
+    async def _rest(self, pause: float) -> None:
+        self._wake.clear()
+        try:
+            async with asyncio.timeout(pause):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+    async def _commit(self, commit: Commit, transition: Transition) -> None:
+        """Durable when this returns; a historian that is away is asked again and again."""
+        backoff = Backoff(first_s=0.2)
+        while True:
+            try:
+                await self._in_thread(self._write, commit)
+            except Unavailable as error:
+                transition.down(error)
+                await asyncio.sleep(backoff.next())
+            else:
+                transition.up()
+                return
+
+    def _write(self, commit: Commit) -> None:
+        """In the historian's thread."""
+        if self._declared < len(self.table):
+            paths = [self.table.path(i) for i in range(self._declared, len(self.table))]
+            self._writer.declare([self._series.get(path, Series(path)) for path in paths])
+            self._declared += len(paths)
+        self._writer.write(commit, self._clock.now())
+
+    async def _acknowledge(self, messages: Sequence[Outgoing]) -> None:
+        try:
+            await self._publish(messages)
+        except Unavailable:
+            return  # the edge hears it with the next repetition
+
+    async def _in_thread(self, function: Callable[..., object], *given: object) -> None:
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._thread, functools.partial(function, *given))
+
+    def close(self) -> None:
+        """Nothing more will be heard: commit what waits and let ``run_commits`` return."""
+        self._closing = True
+        self._wake.set()
+
+    def release(self) -> None:
+        """After everything has ended: let go of the writer's thread."""
+        self._thread.shutdown()
+
+    # ------------------------------------------------------------------------------ by the clock
+
+    async def run_ticks(self) -> None:
+        """What time alone brings: rebirth requests, and the marks once more every 5 s."""
+        repeat_at = time.monotonic() + REPEAT_S
+        while True:
+            await asyncio.sleep(TICK_S)
+            mono = time.monotonic()
+            answers = self._take(self.session.tick(mono))
+            if mono >= repeat_at:
+                answers += self.intake.repeat()
+                repeat_at = mono + REPEAT_S
+            await self._acknowledge(answers)
+
+    async def run_retain(self) -> None:
+        """Seal and drop, in a thread of its own beside the writer's."""
+        transition = Transition("sealing")
+        while True:
+            await asyncio.sleep(RETAIN_S)
+            try:
+                await asyncio.to_thread(self._writer.retain, self._clock.now())
+            except Unavailable as error:
+                transition.down(error)
+            else:
+                transition.up()
+
+    def heard(self) -> dict[str, float]:
+        """When each of our own edges that is in a session was heard last."""
+        found = {}
+        for edge in self.plant.edges:
+            node = NodeId(self.plant.group, edge)
+            known = self.session.nodes.get(node)
+            if known is not None and known.alive:
+                found[edge] = known.heard
+        return found

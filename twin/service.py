@@ -1,0 +1,89 @@
+"""The twin's process: hears the plant, stores it, derives states, says that it is there."""
+
+import asyncio
+import logging
+from functools import partial
+
+from plant.errors import ConfigError
+from plant.flow.port import HistorianWriter, Ports
+from plant.flow.supervisor import Supervisor
+from plant.model.plant import Plant
+from plant.outbox.uplink import Uplink
+from twin.derive import Derivation
+from twin.host import NODE, Host
+
+log = logging.getLogger("kaikou.twin")
+
+DERIVE_S = 0.25
+
+
+async def run(plant: Plant, ports: Ports) -> None:
+    """Run until SIGTERM or SIGINT; what was heard by then is committed before this returns."""
+    if ports.writer is None:
+        raise ConfigError("the twin needs a historian to write to")
+    writer = ports.writer()
+    try:
+        claim(writer, plant)
+        await _serve(plant, ports, writer)
+    finally:
+        writer.close()
+
+
+def claim(writer: HistorianWriter, plant: Plant) -> None:
+    """Refuse to mix simulated with real values; a new historian takes this plant's."""
+    mine = "simulated" if plant.simulated else "real"
+    held = writer.remember("values", mine)
+    if held != mine:
+        raise ConfigError(
+            f"the historian holds {held} values and this plant's are {mine}: "
+            "give it a data folder of its own (--data)"
+        )
+
+
+async def _serve(plant: Plant, ports: Ports, writer: HistorianWriter) -> None:
+    clock = ports.clock
+    derivation = Derivation(plant, clock, lambda batch, live: uplink.accept(batch, live=live))
+    uplink = Uplink(
+        plant.group,
+        NODE,
+        plant.broker,
+        ports.data,
+        derivation.signals,
+        clock,
+        plant.host_id,
+        plant_hash=plant.hash,
+    )
+    host = Host(plant, plant.broker, writer, clock, derivation.heard)
+    derivation.attach(host)
+    try:
+        async with Supervisor() as supervisor:
+            supervisor.on_signals()
+            commits = supervisor.start("commits", host.run_commits)
+            supervisor.start("uplink", uplink.run)
+            supervisor.source("bus", host.run_bus)
+            supervisor.source("ticks", host.run_ticks)
+            supervisor.source("sealing", host.run_retain)
+            supervisor.source("derive", partial(_derive, derivation))
+            supervisor.start("end", partial(_end, supervisor, host, uplink, commits))
+            ports.ready()
+    finally:
+        host.release()
+
+
+async def _derive(derivation: Derivation) -> None:
+    while True:
+        await asyncio.sleep(DERIVE_S)
+        derivation.tick()
+
+
+async def _end(
+    supervisor: Supervisor, host: Host, uplink: Uplink, commits: asyncio.Task[None]
+) -> None:
+    """Downstream: the uplink says good-bye, then what is queued is committed."""
+    await supervisor.stopping.wait()
+    uplink.close()
+    host.close()
+    await commits
+    log.info(
+        "%d samples stored, %d rows came again", host.intake.count.samples, host.intake.count.again
+    )
