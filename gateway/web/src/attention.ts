@@ -1,0 +1,167 @@
+/** What needs a person: derived from states, health, ranges and data, worst first. */
+
+import { computed, type Signal as Cell, signal } from "@preact/signals";
+
+import { api, type Asset, type Signal } from "./api";
+import { packmlLook } from "./band";
+import { plantNow, tick } from "./clock";
+import { cell, linkLost, links } from "./live";
+import { lang, say, words } from "./locale";
+import { printNumber, printUnit } from "./number";
+import { assetOf, ended, judgeSignal, plant, signalOf } from "./plant";
+import { statusWords } from "./words";
+import { LOOK_BACK_MS, stateRuns, stateSince } from "./states";
+
+export type Priority = 1 | 2 | 3 | 4;
+
+export interface Concern {
+  readonly key: string;
+  readonly priority: Priority;
+  readonly asset: Asset;
+  readonly what: string;
+  /** ms UTC; null: not known. */
+  readonly since: number | null;
+  /** The signal to look at. */
+  readonly path: string | null;
+}
+
+const sinceCells = new Map<string, Cell<number | null>>();
+
+/**
+ * Since when a value has been as `holds` says: read back from the historian once, when first asked.
+ * Until the answer is there, the sample's own time.
+ */
+function sinceWhen(key: string, path: string, holds: (value: number | null) => boolean, first: number): number {
+  let found = sinceCells.get(key);
+  if (found === undefined) {
+    const mine = signal<number | null>(null);
+    found = mine;
+    sinceCells.set(key, mine);
+    const now = plantNow();
+    api.history(path, now - LOOK_BACK_MS, now, 1000).then(
+      (past) => {
+        let at: number | null = null;
+        for (let i = past.time.length - 1; i >= 0 && holds(past.value[i] ?? null); i--) at = past.time[i] ?? at;
+        mine.value = at;
+      },
+      (error: unknown) => {
+        if (!ended(error) && !(error instanceof Error)) throw error;
+      },
+    );
+  }
+  return found.value ?? first;
+}
+
+const withUnit = (s: Signal, value: number | null): string =>
+  `${printNumber(value, s.decimals)}\u202f${printUnit(s.unit)}`.trim();
+
+/** A device is silent when all of what it should say is stale or was never seen. */
+export function isSilent(asset: Asset, now: number): boolean {
+  const own = asset.signals.filter((s) => s.origin === "edge" && s.kind !== "text");
+  return own.length > 0 && own.every((s) => ["stale", "never", "link", "bad"].includes(judgeSignal(s, asset, now).quality));
+}
+
+function concernsOf(asset: Asset, now: number, live: Set<string>): Concern[] {
+  const w = words.value;
+  const out: Concern[] = [];
+  const add = (priority: Priority, kind: string, what: string, since: number | null, path: string | null): void => {
+    const key = `${asset.id}:${kind}`;
+    live.add(key);
+    out.push({ key, priority, asset, what, since, path });
+  };
+  const state = signalOf(asset, "state");
+  const stateNow = state === undefined ? null : cell(state.path).value;
+  const silent = isSilent(asset, now);
+  if (asset.edge !== "" && linkLost(asset.edge)) {
+    add(4, "link", w.att_link, links.value.find((l) => l.edge === asset.edge)?.since ?? null, null);
+    return out;
+  }
+  if (silent) {
+    const seen = asset.signals.map((s) => cell(s.path).value.time);
+    const read = signalOf(asset, "last_good_read");
+    const last = Math.max(0, ...seen, read === undefined ? 0 : (cell(read.path).value.value ?? 0));
+    add(4, "silent", w.att_silent, last > 0 ? last : null, null);
+    return out;
+  }
+  if (state !== undefined && stateNow !== null && stateNow.value !== null) {
+    const look = packmlLook(stateNow.value);
+    const name = say(state.states[String(stateNow.value)]);
+    if (look === "down") add(1, "state", name || w.att_down, stateSince(state.path), state.path);
+    if (look === "held") add(2, "state", name || w.att_held, stateSince(state.path), state.path);
+  }
+  const health = signalOf(asset, "health");
+  const limit = signalOf(asset, "health_limit");
+  if (health !== undefined && limit !== undefined) {
+    const have = cell(health.path).value.value;
+    const least = cell(limit.path).value.value;
+    if (have !== null && least !== null && have < least) {
+      const since = sinceWhen(`${asset.id}:health`, health.path, (v) => v !== null && v < least, cell(health.path).value.time);
+      const text = w.att_health(printNumber(have, 0), printNumber(least, 0));
+      add(2, "health", text, since, health.path);
+    }
+  }
+  for (const s of asset.signals) {
+    const sample = cell(s.path).value;
+    if (sample.time === 0 || s.origin === "analytics") continue;
+    const judged = judgeSignal(s, asset, now, sample);
+    if (judged.quality === "bad") {
+      const since = sinceWhen(`${asset.id}:${s.id}`, s.path, (v) => v === null, sample.time);
+      add(4, s.id, w.att_bad(say(s.name), statusWords(w, sample.status)), since, s.path);
+    } else if (judged.shown && s.kind === "measurement" && s.range !== null && sample.value !== null) {
+      const [low, high] = s.range;
+      const value = sample.value;
+      if (value <= high && value >= low) continue;
+      const over = value > high;
+      const since = sinceWhen(
+        `${asset.id}:${s.id}`,
+        s.path,
+        (v) => v !== null && (over ? v > high : v < low),
+        sample.time,
+      );
+      const text = (over ? w.att_high : w.att_low)(say(s.name), withUnit(s, value), withUnit(s, over ? high : low));
+      add(3, s.id, text, since, s.path);
+    }
+  }
+  return out;
+}
+
+/** Everything that needs a person now, worst first, then by plant order. */
+export const concerns = computed<readonly Concern[]>(() => {
+  void lang.value;
+  const now = tick.value;
+  const live = new Set<string>();
+  const all = plant.value.assets.filter((a) => a.role !== "edge").flatMap((a) => concernsOf(a, now, live));
+  for (const key of sinceCells.keys()) if (!live.has(key)) sinceCells.delete(key);
+  return all.map((c, i) => ({ c, i })).sort((a, b) => a.c.priority - b.c.priority || a.i - b.i).map(({ c }) => c);
+});
+
+export function concernsAt(asset: string): readonly Concern[] {
+  return concerns.value.filter((c) => c.asset.id === asset);
+}
+
+/** Counts of the top strip: abnormal machines by worst priority, assets without data, lost links. */
+export const counts = computed(() => {
+  const worst = new Map<string, Priority>();
+  const silent = new Set<string>();
+  for (const c of concerns.value) {
+    if (c.key.endsWith(":silent") || c.key.endsWith(":link")) silent.add(c.asset.id);
+    else worst.set(c.asset.id, Math.min(c.priority, worst.get(c.asset.id) ?? 4) as Priority);
+  }
+  const by: Record<Priority, number> = { 1: 0, 2: 0, 3: 0, 4: 0 };
+  for (const priority of worst.values()) by[priority] += 1;
+  return { by, silent: silent.size, lost: links.value.filter((l) => l.state === "lost").length };
+});
+
+/** When the last stop of any machine ended, within what is known; null: longer ago. */
+export const quietSince = computed<number | null>(() => {
+  let last: number | null = null;
+  for (const asset of plant.value.assets) {
+    const state = signalOf(asset, "state");
+    if (state === undefined || assetOf(asset.id)?.role === "edge") continue;
+    for (const run of stateRuns(state.path).value) {
+      const look = packmlLook(run.state);
+      if ((look === "down" || look === "held") && run.end < tick.value) last = Math.max(last ?? 0, run.end);
+    }
+  }
+  return last;
+});

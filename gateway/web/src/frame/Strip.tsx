@@ -1,0 +1,119 @@
+/** The top strip: where you are, what needs attention, language, theme, who you are. */
+
+import { assetOf, lineOf, logOut, plant, session } from "../plant";
+import { counts, type Priority } from "../attention";
+import { chooseLang, chooseTheme, lang, say, theme, words } from "../locale";
+import { Mark } from "../part/Mark";
+import { href, lineHref, machineHref, route } from "../route";
+
+function Breadcrumb() {
+  const at = route.value;
+  const asset = at.page === "machine" ? assetOf(at.id) : undefined;
+  const lineId = at.page === "line" ? at.id : (asset?.line ?? null);
+  const line = lineId === null ? undefined : lineOf(lineId);
+  return (
+    <nav class="breadcrumb" aria-label={words.value.breadcrumb}>
+      <ol>
+        <li>
+          <a href={href("/")}>{say(plant.value.name) || plant.value.site}</a>
+        </li>
+        {line !== undefined && (
+          <li>
+            <a href={lineHref(line.id)} {...(asset === undefined ? { "aria-current": "page" as const } : {})}>
+              {say(line.name)}
+            </a>
+          </li>
+        )}
+        {asset !== undefined && (
+          <li>
+            <a href={machineHref(asset.id)} aria-current="page">
+              {say(asset.name)}
+            </a>
+          </li>
+        )}
+      </ol>
+    </nav>
+  );
+}
+
+function Attention() {
+  const w = words.value;
+  const { by, silent, lost } = counts.value;
+  const abnormal = by[1] + by[2] + by[3] + by[4];
+  return (
+    <div class="attention-counts" role="status" aria-label={w.attention}>
+      <span class={abnormal > 0 ? "count on" : "count"}>
+        {abnormal > 0 ? (
+          ([1, 2, 3, 4] as Priority[]).map((p) =>
+            by[p] > 0 ? (
+              <span key={p} class="pair">
+                <Mark priority={p} />
+                <b>{by[p]}</b>
+              </span>
+            ) : null,
+          )
+        ) : (
+          <b>0</b>
+        )}
+        <span class="what">{w.abnormal}</span>
+      </span>
+      <span class={silent > 0 ? "count on" : "count"}>
+        <b>{silent}</b>
+        <span class="what">{w.noData}</span>
+      </span>
+      <span class={lost > 0 ? "count on" : "count"}>
+        <b>{lost}</b>
+        <span class="what">{w.linksLost}</span>
+      </span>
+    </div>
+  );
+}
+
+export function LocaleButtons() {
+  const w = words.value;
+  const next = theme.value === "dark" ? "light" : "dark";
+  return (
+    <>
+      <button
+        type="button"
+        class="plain"
+        title={w.languageTitle}
+        lang={lang.value === "zh" ? "en" : "zh-CN"}
+        onClick={() => chooseLang(lang.value === "zh" ? "en" : "zh")}
+      >
+        {w.language}
+      </button>
+      <button type="button" class="plain" title={w.themeTitle} onClick={() => chooseTheme(next)}>
+        {next === "dark" ? w.themeDark : w.themeLight}
+      </button>
+    </>
+  );
+}
+
+export function Strip() {
+  const w = words.value;
+  const now = session.value;
+  return (
+    <header class="strip">
+      <Breadcrumb />
+      <Attention />
+      <div class="strip-tools">
+        <LocaleButtons />
+        {now.state === "in" && (
+          <details class="menu">
+            <summary title={w.signedInAs(now.person.name)}>{now.person.name}</summary>
+            <div class="menu-body">
+              <p>{w.signedInAs(now.person.name)}</p>
+              <p class="quiet">
+                {w.rights}: {now.person.rights.map((r) => w[`right_${r}`]).join(", ")}
+              </p>
+              <button type="button" onClick={() => void logOut()}>
+                {w.logOut}
+              </button>
+            </div>
+          </details>
+        )}
+      </div>
+    </header>
+  );
+}

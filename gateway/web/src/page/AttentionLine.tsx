@@ -1,0 +1,76 @@
+/** Second one: what, where, since when; or that nothing needs anybody. */
+
+import { type Concern, concerns, quietSince } from "../attention";
+import { plantNow, tick } from "../clock";
+import { connection } from "../live";
+import { lasting, say, words } from "../locale";
+import { Mark } from "../part/Mark";
+import { zone } from "../plant";
+import { machineHref } from "../route";
+import { LOOK_BACK_MS } from "../states";
+
+const SHOWN = 3;
+
+/** To the machine, at the moment it began. */
+export function concernHref(c: Concern): string {
+  const params: Record<string, string> = {};
+  if (c.path !== null) params["pens"] = c.path;
+  if (c.since !== null) {
+    const until = plantNow();
+    const before = Math.max(300_000, (until - c.since) * 0.25);
+    if (until - c.since > 1_800_000) {
+      params["from"] = String(Math.round(c.since - before));
+      params["to"] = String(Math.round(Math.min(until, c.since + 3 * before)));
+    }
+  }
+  return machineHref(c.asset.id, params);
+}
+
+function Item({ c }: { c: Concern }) {
+  const w = words.value;
+  const now = tick.value;
+  return (
+    <li class={`concern concern-${c.priority}`}>
+      <a href={concernHref(c)}>
+        <Mark priority={c.priority} />
+        <b>{say(c.asset.name)}</b>
+        <span class="concern-what">{c.what}</span>
+        {c.since !== null && (
+          <span class="quiet concern-since">
+            {w.since(zone.value.moment(c.since, now))} · {lasting(now - c.since)}
+          </span>
+        )}
+      </a>
+    </li>
+  );
+}
+
+export function AttentionLine() {
+  const w = words.value;
+  const all = concerns.value;
+  if (connection.value.state === "connecting") {
+    return (
+      <section class="attention" aria-label={w.attention}>
+        <p class="quiet">{w.connecting}…</p>
+      </section>
+    );
+  }
+  if (all.length === 0) {
+    const since = quietSince.value;
+    return (
+      <section class="attention" aria-label={w.attention}>
+        <p>{since === null ? w.quietLong(lasting(LOOK_BACK_MS)) : w.allQuiet(zone.value.moment(since, tick.value))}</p>
+      </section>
+    );
+  }
+  return (
+    <section class="attention on" aria-label={w.attention} aria-live="polite">
+      <ul>
+        {all.slice(0, SHOWN).map((c) => (
+          <Item key={c.key} c={c} />
+        ))}
+        {all.length > SHOWN && <li class="quiet concern-more">{w.and(all.length - SHOWN)}</li>}
+      </ul>
+    </section>
+  );
+}

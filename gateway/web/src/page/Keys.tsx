@@ -1,0 +1,122 @@
+/** The four numbers of a line. */
+
+import { computed } from "@preact/signals";
+import { useMemo } from "preact/hooks";
+
+import { api, type Asset, type Line } from "../api";
+import { plantNow, tick } from "../clock";
+import { useFetched } from "../fetched";
+import { cell } from "../live";
+import { words } from "../locale";
+import { NOTHING, printNumber, printShare } from "../number";
+import { StateWord } from "../part/StateWord";
+import { assetOf, judgeSignal, signalOf } from "../plant";
+import { LOOK_BACK_MS } from "../states";
+
+const HOUR_MS = 3_600_000;
+
+/** Which counters tell a line's good and rejected parts: its own, else those of its last counting station. */
+export function lineCounters(itself: Asset | undefined, machines: readonly Asset[]) {
+  for (const asset of [itself, ...machines.slice().reverse()]) {
+    const good = asset === undefined ? undefined : signalOf(asset, "good_count");
+    if (asset !== undefined && good !== undefined) return { good, reject: signalOf(asset, "reject_count") };
+  }
+  return null;
+}
+
+/** Increase of a counter over the last `ms`, in one bucket. */
+export async function increaseOver(path: string, ms: number, abort: AbortSignal): Promise<number | null> {
+  const now = plantNow();
+  const reply = await api.aggregate(path, now - ms, now, ms, abort);
+  const known = reply.increase.filter((v) => v !== null);
+  return known.length === 0 ? null : known.reduce((a, b) => a + b, 0);
+}
+
+interface Counted {
+  readonly good: number | null;
+  readonly reject: number | null;
+  readonly lastHour: number | null;
+}
+
+export function Keys({ line, itself, machines }: { line: Line; itself: Asset | undefined; machines: readonly Asset[] }) {
+  const w = words.value;
+  const counters = useMemo(() => lineCounters(itself, machines), [itself, machines]);
+  const fetched = useFetched<Counted>(
+    counters === null ? null : counters.good.path,
+    async (abort) => {
+      if (counters === null) return { good: null, reject: null, lastHour: null };
+      const [good, reject, lastHour] = await Promise.all([
+        increaseOver(counters.good.path, LOOK_BACK_MS, abort),
+        counters.reject === undefined ? null : increaseOver(counters.reject.path, LOOK_BACK_MS, abort),
+        increaseOver(counters.good.path, HOUR_MS, abort),
+      ]);
+      return { good, reject, lastHour };
+    },
+    30,
+  );
+  const power = useMemo(
+    () =>
+      computed(() => {
+        let sum = 0;
+        let known = 0;
+        let estimated = false;
+        const having = machines.filter((a) => signalOf(a, "power") !== undefined);
+        for (const asset of having) {
+          const s = signalOf(asset, "power");
+          const sample = s === undefined ? undefined : cell(s.path).value;
+          if (s === undefined || sample === undefined) continue;
+          const judged = judgeSignal(s, asset, tick.value, sample);
+          if (!judged.shown || judged.fresh === "stale" || sample.value === null) continue;
+          sum += sample.value;
+          known += 1;
+          estimated ||= s.estimated;
+        }
+        return { sum: known === 0 ? null : sum, known, all: having.length, estimated };
+      }),
+    [machines],
+  );
+  const got = fetched.value.state === "here" ? fetched.value.data : null;
+  const constraint = line.constraint === null ? undefined : assetOf(line.constraint);
+  const ideal = constraint?.cycle_s == null ? null : 3600 / constraint.cycle_s;
+  const share = got === null || got.good === null || got.reject === null ? null : got.reject / (got.good + got.reject);
+  const state = itself === undefined ? undefined : signalOf(itself, "state");
+  return (
+    <section class="keys" aria-label={w.counts}>
+      {state !== undefined && itself !== undefined && (
+        <div class="key key-state">
+          <span class="key-name">{w.state}</span>
+          <span class="key-value words">
+            <StateWord signal={state} asset={itself} />
+          </span>
+        </div>
+      )}
+      <Key name={w.goodParts} note={w.lastHours(8)} value={printNumber(got?.good, 0)} unit={w.parts} />
+      <Key name={w.rejectShare} note={got?.reject == null ? w.lastHours(8) : `${printNumber(got.reject, 0)} ${w.parts} · ${w.lastHours(8)}`} value={printShare(share)} unit="" />
+      <Key
+        name={w.rate}
+        note={ideal === null ? w.lastHour : `${w.lastHour} · ${w.ideal} ${printNumber(ideal, 0)}`}
+        value={printNumber(got?.lastHour, 0)}
+        unit={w.perHour}
+      />
+      <Key
+        name={w.powerLine}
+        note={`${power.value.known} ${w.of} ${power.value.all}${power.value.estimated ? ` · ${w.estimated}` : ""}`}
+        value={power.value.sum === null ? NOTHING : printNumber(power.value.sum, 1)}
+        unit="kW"
+      />
+    </section>
+  );
+}
+
+function Key(props: { name: string; note: string; value: string; unit: string }) {
+  return (
+    <div class="key">
+      <span class="key-name">{props.name}</span>
+      <span class="key-value">
+        <span class="num">{props.value}</span>
+        <span class="unit">{props.unit}</span>
+      </span>
+      <span class="key-note">{props.note}</span>
+    </div>
+  );
+}

@@ -1,0 +1,103 @@
+/** How the data comes: each edge's link, and up to when it is complete. */
+
+import type { EdgeLink } from "../api";
+import { tick } from "../clock";
+import { links } from "../live";
+import { lasting, say, words } from "../locale";
+import { NOTHING } from "../number";
+import { Blank } from "../part/Blank";
+import { Value } from "../part/Value";
+import { assetOf, plant, signalOf, zone } from "../plant";
+
+/** Data this close to now counts as complete: one commit of the outbox and its way. */
+const COMPLETE_MS = 10_000;
+
+export function edgeName(id: string): string {
+  const w = words.value;
+  if (id === "kaikou_twin") return w.twinNode;
+  if (id === "kaikou_analytics") return w.analyticsNode;
+  const known = plant.value.edges.find((e) => e.id === id);
+  return known === undefined ? id : say(known.name);
+}
+
+function Row({ link }: { link: EdgeLink }) {
+  const w = words.value;
+  const now = tick.value;
+  const asset = assetOf(link.edge);
+  const outbox = asset === undefined ? undefined : signalOf(asset, "outbox_rows");
+  const behind = link.complete_up_to === null ? null : now - link.complete_up_to;
+  const lost = link.state === "lost";
+  return (
+    <tr class={lost ? "lost-row" : ""}>
+      <th scope="row">{edgeName(link.edge)}</th>
+      <td>
+        <b class={lost ? "link-lost" : "link-state"}>
+          {link.state === "up" ? w.linkUp : lost ? w.linkLost : w.linkUnknown}
+        </b>
+        {link.since !== null && (
+          <span class="quiet" title={zone.value.moment(link.since, now)}>
+            {" "}
+            {lasting(now - link.since)}
+          </span>
+        )}
+      </td>
+      <td>
+        {link.best_effort ? (
+          <span class="quiet" title={w.bestEffortTitle}>
+            {w.bestEffort}
+          </span>
+        ) : link.complete_up_to === null ? (
+          <span class="quiet">{w.linkUnknown}</span>
+        ) : (
+          <span class="live">
+            {zone.value.moment(link.complete_up_to, now)}
+            <span class="quiet">
+              {"  "}
+              {behind !== null && behind > COMPLETE_MS ? w.behind(lasting(behind)) : ""}
+            </span>
+          </span>
+        )}
+      </td>
+      <td class="r">
+        {outbox === undefined || asset === undefined ? (
+          <span class="quiet">{NOTHING}</span>
+        ) : (
+          <Value signal={outbox} asset={asset} unit={false} badge={false} />
+        )}
+      </td>
+    </tr>
+  );
+}
+
+export function Links() {
+  const w = words.value;
+  const all = links.value;
+  return (
+    <section class="panel links" aria-label={w.data}>
+      <header>
+        <h2>{w.data}</h2>
+      </header>
+      {all.length === 0 ? (
+        <Blank title={w.noDataYet} hint={w.noDataHint} small />
+      ) : (
+        <table>
+          <thead>
+            <tr>
+              <th scope="col">{w.edge}</th>
+              <th scope="col">{w.link}</th>
+              <th scope="col">{w.completeUpTo}</th>
+              <th scope="col" class="r">
+                {w.outbox}
+              </th>
+            </tr>
+          </thead>
+          <tbody>
+            {all.map((link) => (
+              <Row key={link.edge} link={link} />
+            ))}
+          </tbody>
+        </table>
+      )}
+    </section>
+  );
+}

@@ -1,0 +1,362 @@
+/** The trend of a machine: up to six pens in lanes by unit, the state band under them, one time for all. */
+
+import { type ReadonlySignal, useComputed, useSignal, useSignalEffect } from "@preact/signals";
+import { useEffect, useMemo } from "preact/hooks";
+
+import { type Asset, api, type Run } from "../api";
+import { extendRuns } from "../band";
+import { plantNow, tick } from "../clock";
+import { useFetched } from "../fetched";
+import { cell } from "../live";
+import { lasting, say, words } from "../locale";
+import { NOTHING, printNumber, printUnit } from "../number";
+import { Band, type Window } from "../part/Band";
+import { errorHint } from "../part/Blank";
+import { printValue } from "../part/Value";
+import { useWidth } from "../part/width";
+import { plant, signalOf, zone } from "../plant";
+import { query, setQuery } from "../route";
+import { AXIS_PX, Chart, type Control, RIGHT_PX } from "../trend/Chart";
+import { useTrendData } from "../trend/data";
+import { DASHES, lanesOf, MOST_PENS, type Pen } from "../trend/pens";
+import { land, pan, parseRange, printRange, type Range, SPANS, windowOf, zoom } from "../trend/range";
+import { downsampling, EMPTY, indexAt, type Series, toCsv } from "../trend/series";
+import { TrendTable } from "./TrendTable";
+
+/** The range, kept in the address: read from it, and written back once the hand rests. */
+function useRange() {
+  const range = useSignal<Range>(parseRange(query.peek()));
+  const written = useSignal(JSON.stringify(printRange(range.peek())));
+  useSignalEffect(() => {
+    const asked = parseRange(query.value);
+    const text = JSON.stringify(printRange(asked));
+    if (text !== written.peek()) {
+      written.value = text;
+      range.value = asked;
+    }
+  });
+  useSignalEffect(() => {
+    const next = printRange(range.value);
+    const timer = setTimeout(() => {
+      const text = JSON.stringify(next);
+      if (text === written.peek()) return;
+      written.value = text;
+      setQuery(next, true);
+    }, 350);
+    return () => clearTimeout(timer);
+  });
+  return range;
+}
+
+function Inked({ ink }: { ink: number }) {
+  return (
+    <svg class="pen-line" width="22" height="8" aria-hidden="true">
+      <line x1="0" x2="22" y1="4" y2="4" stroke={`var(--pen-${ink})`} stroke-width="2" stroke-dasharray={(DASHES[ink - 1] ?? []).join(" ")} />
+    </svg>
+  );
+}
+
+function Chip(props: {
+  pen: Pen;
+  home: Asset;
+  series: ReadonlySignal<ReadonlyMap<string, Series>>;
+  cursor: ReadonlySignal<number | null>;
+  remove: () => void;
+}) {
+  const { pen } = props;
+  const w = words.value;
+  const name = pen.asset.id === props.home.id ? say(pen.signal.name) : `${say(pen.asset.name)} ${say(pen.signal.name)}`;
+  const reading = useComputed(() => {
+    const at = props.cursor.value;
+    if (at === null) return printValue(pen.signal, cell(pen.path).value.value);
+    const series = props.series.value.get(pen.path) ?? EMPTY;
+    const i = indexAt(series.time, at);
+    return i < 0 ? NOTHING : printValue(pen.signal, series.value[i] ?? null);
+  });
+  const note = useComputed(() => {
+    const n = downsampling(props.series.value.get(pen.path) ?? EMPTY);
+    return n > 1 ? words.value.downsampled(printNumber(n, 0)) : "";
+  });
+  return (
+    <li class="chip">
+      <Inked ink={pen.ink} />
+      <span>{name}</span>
+      {pen.signal.estimated && <span class="tag" title={w.estimatedTitle}>{w.estimated}</span>}
+      <b class="live chip-value">{reading}</b>
+      <span class="unit">{printUnit(pen.signal.unit)}</span>
+      <span class="unit">{note}</span>
+      <button type="button" class="plain chip-remove" aria-label={w.removePen(name)} title={w.removePen(name)} onClick={props.remove}>
+        ×
+      </button>
+    </li>
+  );
+}
+
+function AddPen({ pens, home, toggle }: { pens: readonly Pen[]; home: Asset; toggle: (path: string) => void }) {
+  const w = words.value;
+  const have = new Set(pens.map((p) => p.path));
+  const groups = [home, ...plant.value.assets.filter((a) => a.id !== home.id)];
+  return (
+    <select
+      aria-label={w.addPen}
+      disabled={pens.length >= MOST_PENS}
+      title={pens.length >= MOST_PENS ? w.penLimit : w.addPen}
+      value=""
+      onChange={(event) => {
+        const path = event.currentTarget.value;
+        event.currentTarget.value = "";
+        if (path !== "") toggle(path);
+      }}
+    >
+      <option value="">+ {w.addPen}</option>
+      {groups.map((a) => (
+        <optgroup key={a.id} label={say(a.name)}>
+          {a.signals
+            .filter((s) => s.kind !== "text" && s.id !== "last_good_read" && !have.has(s.path))
+            .map((s) => (
+              <option key={s.path} value={s.path}>
+                {say(s.name)} {s.unit === "" ? "" : `(${printUnit(s.unit)})`}
+              </option>
+            ))}
+        </optgroup>
+      ))}
+    </select>
+  );
+}
+
+/** A state signal's runs over the window of the trend, the last one carried on live. */
+function BandLane(props: {
+  pen: { signal: Pen["signal"]; asset: Asset };
+  window: ReadonlySignal<Window>;
+  range: ReadonlySignal<Range>;
+  cursor: ReadonlySignal<number | null>;
+}) {
+  const { signal: s } = props.pen;
+  const settled = useSignal("");
+  useSignalEffect(() => {
+    const text = JSON.stringify(printRange(props.range.value));
+    const timer = setTimeout(() => (settled.value = text), settled.peek() === "" ? 0 : 200);
+    return () => clearTimeout(timer);
+  });
+  const fetched = useFetched<readonly Run[]>(
+    settled.value === "" ? null : `${s.path} ${settled.value}`,
+    async (abort) => {
+      const { start, end } = windowOf(props.range.peek(), plantNow());
+      return (await api.states(s.path, start, Math.min(end, plantNow()), abort)).runs;
+    },
+    60,
+  );
+  const kept = useSignal<readonly Run[]>([]);
+  useSignalEffect(() => {
+    if (fetched.value.state === "here") kept.value = fetched.value.data;
+  });
+  // Live changes since the fetch are folded in, so that a state that came and went stays.
+  useSignalEffect(() => {
+    const sample = cell(s.path).value;
+    if (props.range.value.live && kept.peek().length > 0 && sample.time > 0) kept.value = extendRuns(kept.peek(), sample, sample.time);
+  });
+  const runs = useComputed(() =>
+    props.range.value.live ? extendRuns(kept.value, cell(s.path).value, tick.value) : kept.value,
+  );
+  const name = s.id === "state" ? words.value.state : say(s.name);
+  return (
+    <div class="lane-band" style={`padding-right:${RIGHT_PX}px;grid-template-columns:${AXIS_PX}px minmax(0,1fr)`}>
+      <span class="lane-band-name" title={s.path}>{name}</span>
+      <Band signal={s} runs={runs} window={props.window} height={20} label={name} cursor={props.cursor} />
+    </div>
+  );
+}
+
+function heightOf(lanes: number): number {
+  return lanes <= 1 ? 330 : lanes === 2 ? 190 : lanes === 3 ? 140 : 112;
+}
+
+export function TrendPanel({ asset, pens, toggle }: { asset: Asset; pens: readonly Pen[]; toggle: (path: string) => void }) {
+  const w = words.value;
+  const range = useRange();
+  const [holder, width] = useWidth<HTMLDivElement>();
+  const cursor = useSignal<number | null>(null);
+  const asTable = useSignal(false);
+  const live = useComputed(() => range.value.live);
+  const frozen = useComputed(() => windowOf(range.value, range.value.live ? tick.value : 0));
+  const data = useTrendData(pens, range, width);
+  const { charts, bands } = useMemo(() => lanesOf(pens), [pens]);
+  const state = signalOf(asset, "state");
+  const control = useMemo<Control>(
+    () => ({
+      select: (from, to) => (range.value = land({ live: false, from, to: Math.max(to, from + 1000) }, plantNow())),
+      zoom: (factor, around) => (range.value = zoom(range.peek(), factor, around, plantNow())),
+      pan: (share) => (range.value = pan(range.peek(), share, plantNow())),
+      reset: () => (range.value = { live: true, span: range.peek().live ? windowSpan(range.peek()) : 3_600_000 }),
+    }),
+    [],
+  );
+  useEffect(() => {
+    cursor.value = null;
+  }, [asset.id]);
+
+  const key = (event: KeyboardEvent): void => {
+    const { start, end } = frozen.peek();
+    const centre = live.peek() ? end : (start + end) / 2;
+    const act: Record<string, () => void> = {
+      ArrowLeft: () => control.pan(-0.2),
+      ArrowRight: () => control.pan(0.2),
+      "+": () => control.zoom(0.6, centre),
+      "=": () => control.zoom(0.6, centre),
+      "-": () => control.zoom(1 / 0.6, centre),
+      Home: control.reset,
+      End: control.reset,
+    };
+    const found = act[event.key];
+    if (found === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    found();
+  };
+
+  const save = (): void => {
+    const { start, end } = frozen.peek();
+    const columns = pens.map((p) => ({
+      name: `${say(p.asset.name)} ${say(p.signal.name)} ${p.path}`,
+      unit: p.signal.unit,
+      series: data.series.peek().get(p.path) ?? EMPTY,
+    }));
+    const text = toCsv(columns, start, end, zone.peek().stamp, { time: `${w.time} ${zone.peek().name}`, status: w.quality });
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob(["\ufeff", text], { type: "text/csv;charset=utf-8" }));
+    link.download = `${asset.id}_${zone.peek().date(start)}_${zone.peek().clock(start).replaceAll(":", "")}.csv`;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+  };
+
+  const span = useComputed(() => frozen.value.end - frozen.value.start);
+  const caption = useComputed(() => {
+    const { start, end } = frozen.value;
+    const now = tick.value;
+    return `${zone.value.date(start)} ${zone.value.clock(start)} – ${zone.value.moment(end, start)}  (${lasting(end - start)})  ${zone.value.name}${now === 0 ? "" : ""}`;
+  });
+  const summary = useComputed(() =>
+    words.value.trendSummary(
+      pens.map((p) => say(p.signal.name)).join(", "),
+      zone.value.moment(frozen.value.start, tick.value),
+      zone.value.moment(frozen.value.end, tick.value),
+    ),
+  );
+  const empty = useComputed(
+    () => !data.busy.value && pens.length > 0 && [...data.series.value.values()].every((s) => s.time.length === 0),
+  );
+  return (
+    <section class="panel trend" aria-label={w.trend}>
+      <header class="trend-head">
+        <h2>{w.trend}</h2>
+        <div class="group" role="group" aria-label={w.range}>
+          {SPANS.map((s) => (
+            <button
+              key={s.key}
+              type="button"
+              aria-pressed={range.value.live && range.value.span === s.span}
+              onClick={() => (range.value = { live: true, span: s.span })}
+            >
+              {lasting(s.span)}
+            </button>
+          ))}
+        </div>
+        <div class="group">
+          <button type="button" aria-label={w.back} title={w.back} onClick={() => control.pan(-0.5)}>
+            ‹
+          </button>
+          <button type="button" aria-label={w.forward} title={w.forward} disabled={live.value} onClick={() => control.pan(0.5)}>
+            ›
+          </button>
+          <button type="button" aria-label={w.zoomIn} title={w.zoomIn} onClick={() => control.zoom(0.5, (frozen.peek().start + frozen.peek().end) / 2)}>
+            +
+          </button>
+          <button type="button" aria-label={w.zoomOut} title={w.zoomOut} onClick={() => control.zoom(2, live.peek() ? frozen.peek().end : (frozen.peek().start + frozen.peek().end) / 2)}>
+            −
+          </button>
+          <button type="button" aria-pressed={live.value} title={w.toLive} onClick={() => (range.value = { live: true, span: span.peek() })}>
+            {w.follow}
+          </button>
+        </div>
+        <span class="trend-space" />
+        <div class="group">
+          <button type="button" aria-pressed={asTable.value} onClick={() => (asTable.value = !asTable.value)}>
+            {w.table}
+          </button>
+          <button type="button" title={w.csvTitle} disabled={pens.length === 0} onClick={save}>
+            {w.csv}
+          </button>
+        </div>
+      </header>
+      <ul class="chips" aria-label={w.pens}>
+        {pens.map((pen) => (
+          <Chip key={pen.path} pen={pen} home={asset} series={data.series} cursor={cursor} remove={() => toggle(pen.path)} />
+        ))}
+        <li>
+          <AddPen pens={pens} home={asset} toggle={toggle} />
+        </li>
+      </ul>
+      {data.error.value !== null && (
+        <p class="trend-error" role="status">
+          <span>
+            {w.noHistory} <span class="quiet">{errorHint(data.error.value)}</span>
+          </span>
+          <button type="button" onClick={data.again}>
+            {w.tryAgain}
+          </button>
+        </p>
+      )}
+      <div class="lanes-holder" ref={holder}>
+        {asTable.value ? (
+          <TrendTable pens={pens} series={data.series} window={frozen} />
+        ) : (
+          // A chart is read by keys as well: the group takes the focus and says what it shows.
+          <div
+            class={data.busy.value ? "lanes busy" : "lanes"}
+            tabIndex={0}
+            role="group"
+            aria-label={`${summary.value}. ${w.trendHelp}`}
+            title={w.trendHelp}
+            onKeyDown={key}
+          >
+            {pens.length === 0 && <p class="lane-empty quiet">{w.noPens}</p>}
+            {charts.map((lane, i) => (
+              <div class="lane" key={lane.key}>
+                <span class="lane-unit unit">{printUnit(lane.unit)}</span>
+                <Chart
+                  lane={lane}
+                  data={data.series}
+                  window={frozen}
+                  live={live}
+                  width={width}
+                  height={heightOf(charts.length) + (i === charts.length - 1 ? 26 : 0)}
+                  axis={i === charts.length - 1}
+                  cursor={cursor}
+                  control={control}
+                />
+              </div>
+            ))}
+            {empty.value && <p class="lane-none quiet">{w.noPoints}</p>}
+            {bands.map((pen) => (
+              <BandLane key={pen.path} pen={pen} window={frozen} range={range} cursor={cursor} />
+            ))}
+            {state !== undefined && !bands.some((p) => p.path === state.path) && (
+              <BandLane pen={{ signal: state, asset }} window={frozen} range={range} cursor={cursor} />
+            )}
+          </div>
+        )}
+      </div>
+      <footer class="trend-foot quiet">
+        <span>
+          {cursor.value === null ? caption.value : zone.value.stamp(cursor.value).slice(0, 19)}
+        </span>
+        <span class="trend-space" />
+        <span class="shade-key uncertain">{w.uncertainSpan}</span>
+        <span class="shade-key bad">{w.bad}</span>
+      </footer>
+    </section>
+  );
+}
+
+function windowSpan(range: Range): number {
+  return range.live ? range.span : range.to - range.from;
+}
