@@ -107,6 +107,7 @@ class Host:
         self._lag = Transition("historian queue")
         self._refused: set[tuple[NodeId, str]] = set()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="historian")
+        self._sealer = ThreadPoolExecutor(1, thread_name_prefix="sealer")
 
     # ------------------------------------------------------------------------------ the bus
 
@@ -254,7 +255,7 @@ class Host:
         backoff = Backoff(first_s=0.2)
         while True:
             try:
-                await self._in_thread(self._write, commit)
+                await self._in_thread(self._thread, self._write, commit)
             except Unavailable as error:
                 transition.down(error)
                 await asyncio.sleep(backoff.next())
@@ -276,9 +277,11 @@ class Host:
         except Unavailable:
             return  # the edge hears it with the next repetition
 
-    async def _in_thread(self, function: Callable[..., object], *given: object) -> None:
+    async def _in_thread(
+        self, thread: ThreadPoolExecutor, function: Callable[..., object], *given: object
+    ) -> None:
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._thread, functools.partial(function, *given))
+        await loop.run_in_executor(thread, functools.partial(function, *given))
 
     def close(self) -> None:
         """Nothing more will be heard: commit what waits and let ``run_commits`` return."""
@@ -286,8 +289,9 @@ class Host:
         self._wake.set()
 
     def release(self) -> None:
-        """After everything has ended: let go of the writer's thread."""
+        """After everything has ended: let the threads finish what they do."""
         self._thread.shutdown()
+        self._sealer.shutdown()
 
     # ------------------------------------------------------------------------------ by the clock
 
@@ -309,7 +313,7 @@ class Host:
         while True:
             await asyncio.sleep(RETAIN_S)
             try:
-                await asyncio.to_thread(self._writer.retain, self._clock.now())
+                await self._in_thread(self._sealer, self._writer.retain, self._clock.now())
             except Unavailable as error:
                 transition.down(error)
             else:

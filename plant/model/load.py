@@ -19,8 +19,15 @@ from plant.model.locate import Document, Where, read_document
 from plant.model.packml import PackML
 from plant.model.resolve import SignalResolver
 from plant.model.sense import check_lines, check_names, check_secrets, check_site
-from plant.model.shape import AssetShape, PlantShape, SignalShape, StateRuleShape
-from plant.model.signal import Label, Signal
+from plant.model.shape import (
+    AssetShape,
+    LabelShape,
+    LineShape,
+    PlantShape,
+    SignalShape,
+    StateRuleShape,
+)
+from plant.model.signal import Label, Signal, SignalKind
 from plant.model.validate import did_you_mean, validate
 
 KINDS = ("sources", "conditions", "historians")
@@ -151,13 +158,19 @@ class _Loader:
 
     def _all_assets(self, shape: PlantShape) -> dict[str, AssetShape]:
         """The plant's assets, and those that come with its edges and lines."""
-        own = {
-            id: AssetShape(type=kind, name=part.name, edge=id if kind == "edge" else None)
-            for kind, parts in (("edge", shape.edges), ("production_line", shape.lines))
-            for id, part in parts.items()
-            if kind in self.catalogue.types
+        own = {id: AssetShape(type="edge", name=e.name, edge=id) for id, e in shape.edges.items()}
+        own |= {
+            id: AssetShape(type="production_line", name=x.name, signals=_buffers(x, shape.assets))
+            for id, x in shape.lines.items()
         }
-        return {**{id: a for id, a in own.items() if id not in shape.assets}, **shape.assets}
+        return {
+            **{
+                id: asset
+                for id, asset in own.items()
+                if id not in shape.assets and asset.type in self.catalogue.types
+            },
+            **shape.assets,
+        }
 
     def _type(self, id: str, asset: AssetShape, shape: PlantShape) -> MachineType | None:
         if asset.edge is not None and asset.edge not in self._given("edges"):
@@ -280,6 +293,24 @@ def _complete(parts: tuple[Part, ...]) -> bool:
     return any(p.shape.by or p.shape.source for p in parts) or all(
         p.shape.condition is None for p in parts
     )
+
+
+def _buffers(line: LineShape, assets: Mapping[str, AssetShape]) -> dict[str, SignalShape]:
+    """A line's own signals: how many parts the twin estimates behind each station."""
+    return {
+        f"buffer_{station.asset}": SignalShape(
+            name=LabelShape(zh=f"{name.zh}后缓冲", en=f"Buffer after {name.en}"),
+            kind=SignalKind.MEASUREMENT,
+            unit="",
+            range=(0, station.buffer + 1),
+            decimals=0,
+            estimated=True,
+            by="twin",
+        )
+        for station in _flow(line.flow)[:-1]
+        if station.asset in assets
+        for name in [assets[station.asset].name]
+    }
 
 
 def _flow(items: list[str | int]) -> tuple[model.Station, ...]:
