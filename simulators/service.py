@@ -12,7 +12,7 @@ from plant.errors import ConfigError
 from plant.flow.port import Ports
 from plant.flow.supervisor import Supervisor
 from plant.model.plant import Plant
-from simulators.device import Device, build
+from simulators.device import Device, Setting, build
 from simulators.fault import KINDS, Fault, fit
 from simulators.ledger import Ledger
 from simulators.preload import HOURS, run_ahead, write_preload
@@ -74,6 +74,7 @@ class Simulation:
         self._state = ports.data / "world.json"
         self._ledger = Ledger(ports.data)
         self._options = ports.options
+        self.devices: list[Device] = []
         seed = int(str(ports.options.get("seed") or 1))
         self.faults = gather(ports.options)
         self.world = World(plant, self._begin(MOST_MS), seed, self._ledger.note)
@@ -120,6 +121,8 @@ class Simulation:
             while now_ms - self.world.now_ms >= STEP_MS:
                 self.world.advance(min(now_ms, self.world.now_ms + SLICE * STEP_MS))
                 await asyncio.sleep(0)
+            for device in self.devices:
+                await device.show()
             self._ledger.flush()
             if loop.time() - kept >= KEEP_S:
                 kept = loop.time()
@@ -145,11 +148,20 @@ async def run(plant: Plant, ports: Ports) -> None:
     """Serve every device of a simulated plant until stopped.
 
     ``ports.options``: ``preload`` (file of first rows to write at the first start), ``faults``
-    (names as on the command line), ``scenario`` (a YAML file), ``seed``.
+    (names as on the command line), ``scenario`` (a YAML file), ``seed``; for recorded machines
+    ``file`` (the CSV) and ``rows_per_s`` (real rows a second, 0: the next with every answer).
     """
     check_factor(plant, ports.clock.factor)
     simulation = Simulation(plant, ports)
-    devices = build(plant, simulation.world, ports.data)
+    record = ports.options.get("file")
+    setting = Setting(
+        plant,
+        simulation.world,
+        ports.data,
+        Path(str(record)) if record else None,
+        float(str(ports.options.get("rows_per_s", 1.0))),
+    )
+    devices = simulation.devices = build(setting)
     simulation.start()
     async with AsyncExitStack() as stack:
         stack.callback(simulation.keep)
