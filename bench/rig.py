@@ -98,8 +98,11 @@ class Ports:
     opcua: int
 
 
-def write_plant(folder: Path, devices: Sequence[Device], ports: Ports, *, embedded: bool) -> Path:
+def write_plant(
+    folder: Path, devices: Sequence[Device], ports: Ports, *, embedded: bool, opcua: bool = True
+) -> Path:
     """plant.yaml for the devices; every signal a measurement, deadband 0."""
+    users = [{"name": "bench", "password": "${KAIKOU_BENCH_PASSWORD}"}]
     plant = {
         "kaikou": 1,
         "enterprise": "bench",
@@ -111,10 +114,7 @@ def write_plant(folder: Path, devices: Sequence[Device], ports: Ports, *, embedd
         "edges": {
             "edge1": {
                 "name": {"zh": "网关", "en": "Edge"},
-                "opcua": {
-                    "port": ports.opcua,
-                    "users": [{"name": "bench", "password": "${KAIKOU_BENCH_PASSWORD}"}],
-                },
+                **({"opcua": {"port": ports.opcua, "users": users}} if opcua else {}),
                 "sources": {
                     f"s{d.number:03d}": {
                         "kind": "modbus",

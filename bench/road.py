@@ -66,7 +66,9 @@ class Watch:
         """Every signal was shown at least once."""
         return bool((self.shown > 0).all())
 
-    def take(self, message: dict[str, list[float | None]], indices: Sequence[int], at: float) -> None:
+    def take(
+        self, message: dict[str, list[float | None]], indices: Sequence[int], at: float
+    ) -> None:
         """A frame or a snapshot that arrived at ``at`` (monotonic s)."""
         self.frames += 1
         for index, value in zip(indices, message["value"], strict=True):
