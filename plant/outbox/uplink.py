@@ -22,6 +22,7 @@ from plant.model.plant import Broker
 from plant.model.plant import Outbox as OutboxOptions
 from plant.model.signal import Signal
 from plant.outbox.certificate import Certificates
+from plant.outbox.feed import Feed
 from plant.outbox.link import DeviceBack, DeviceDeath, Link, Pace, Publication
 from plant.outbox.row import Loss, NewRow, Outcome, RowClass, Run
 from plant.outbox.sender import (
@@ -43,6 +44,7 @@ from plant.outbox.sender import (
 )
 from plant.outbox.split import RECORD_KEY, Splitter, alias_keys
 from plant.outbox.store import Acceptance, Outbox
+from plant.wire.birth import DeviceBirth, MetricBirth
 from plant.wire.client import MqttClient
 from plant.wire.codec import TextSample, encode_texts
 from plant.wire.edge_session import Command, EdgeSession
@@ -68,7 +70,8 @@ class Uplink:
     Opening reads the file: ``ConfigError`` where it is of a newer version, ``Unavailable`` while
     another process holds it. ``run`` works until ``close``.
 
-    ``on_commit`` of ``outbox`` may be set to see every row that became durable.
+    ``outbox.on_commit`` may be set to see every row that became durable; ``feed`` can be served on
+    a local socket for the OPC UA server.
     """
 
     def __init__(  # noqa: PLR0917 - who publishes, where to, from where, what, when, for whom
@@ -103,6 +106,7 @@ class Uplink:
         )
         self.outbox.collect = self._collect
         self.outbox.on_outcome = self._on_outcome
+        self.feed = Feed(group, node, clock, self._births)
         self._session = EdgeSession(group, node, ack_host=host_id, plant_hash=plant_hash)
         self._state = start(host_id, [_lane(run) for run in self.outbox.runs.values()])
         self._pace = Pace()
@@ -172,6 +176,7 @@ class Uplink:
         self._dead.add(device)
         self._step(DeviceDied(time.monotonic(), device))
         self._pace.put(DeviceDeath(device))
+        self.feed.death(device)
 
     def device_back(self, device: str) -> None:
         """It is there again: its DBIRTH goes out with the current values."""
@@ -180,6 +185,9 @@ class Uplink:
         self._dead.discard(device)
         self._pace.put(DeviceBack(device))
         self._step(DeviceBorn(time.monotonic(), device))
+        if self._publication and self.feed.wanted:
+            certificates = self._publication.certificates
+            self.feed.birth(certificates.device(device, certificates.snapshot()))
 
     def _collect(self) -> None:
         """Rows of everything that was handed over since the last transaction."""
@@ -206,6 +214,22 @@ class Uplink:
         state, self._pending_state = self._pending_state, {}
         if rows or state:
             self.outbox.accept(rows, state, self._clock.now() if self.trusted_clock else 0)
+        if self.feed.wanted:
+            self._tell_feed(rows)
+
+    def _tell_feed(self, rows: Sequence[NewRow]) -> None:
+        for row in rows:
+            if not row.historical and row.device not in self._dead:
+                self.feed.data(row.device, row.metrics)
+
+    def _births(self) -> tuple[Sequence[MetricBirth], Sequence[DeviceBirth]]:
+        """All births as of now, for a client of the feed."""
+        if self._publication is None:
+            return (), ()
+        certificates = self._publication.certificates
+        values = certificates.snapshot()
+        there = [d for d in certificates.devices if d not in self._dead]
+        return certificates.node(values), [certificates.device(d, values) for d in there]
 
     def _gap_row(self, loss: Loss) -> NewRow:
         """A gap record as a row; called on the outbox's thread."""
@@ -280,6 +304,7 @@ class Uplink:
             self.texts,
             self._dead,
         )
+        self.feed.ready.set()
         self.outbox.wake()
         try:
             async with asyncio.TaskGroup() as group:
