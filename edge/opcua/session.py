@@ -10,10 +10,10 @@ import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from asyncua import ua
 from asyncua.common.utils import ServiceError
-from asyncua.server.internal_session import InternalSession, SessionState
+from asyncua.server.internal_session import InternalSession
 
+from edge.opcua.vocabulary import ua
 from plant.model.signal import Label
 
 MAX_NODES = 2_000
@@ -25,19 +25,15 @@ MAX_SUBSCRIPTIONS = 10
 FASTEST_MS, SLOWEST_MS = 100.0, 60_000.0
 """Publishing interval."""
 
-Labels = dict[ua.NodeId, Label]
+Labels = dict[Any, Label]
+"""Node id -> names."""
 
 
-class ViewSession(InternalSession):  # type: ignore[misc]
+class ViewSession(InternalSession):
     """A session that only looks."""
 
     labels: Labels = {}  # noqa: RUF012 - set once for the server, before the first session
     _chinese = False
-
-    @property
-    def closed(self) -> bool:
-        """Whether the session ended."""
-        return bool(self.state == SessionState.Closed)
 
     def activate_session(self, params: Any, peer_certificate: bytes | None) -> Any:
         """Log in, and remember the language."""
@@ -146,7 +142,7 @@ class ViewSession(InternalSession):  # type: ignore[misc]
         return await super().create_monitored_items(params)
 
     async def modify_monitored_items(self, params: Any) -> Any:
-        """Items of this session's own subscriptions."""
+        """Items of own subscriptions only."""
         self._must_own(params.SubscriptionId)
         cap = self.iserver.max_monitored_item_queue_size
         for item in params.ItemsToModify:
@@ -155,40 +151,42 @@ class ViewSession(InternalSession):  # type: ignore[misc]
         return await super().modify_monitored_items(params)
 
     async def delete_monitored_items(self, params: Any) -> Any:
-        """Items of this session's own subscriptions."""
+        """Items of own subscriptions only."""
         self._must_own(params.SubscriptionId)
         return await super().delete_monitored_items(params)
 
     async def set_monitoring_mode(self, params: Any) -> Any:
-        """Items of this session's own subscriptions."""
+        """Items of own subscriptions only."""
         self._must_own(params.SubscriptionId)
         return await super().set_monitoring_mode(params)
 
     async def set_publishing_mode(self, params: Any) -> Any:
-        """This session's own subscriptions."""
+        """Own subscriptions only."""
         for at in params.SubscriptionIds:
             self._must_own(at)
         return await super().set_publishing_mode(params)
 
     def modify_subscription(self, params: Any) -> Any:
-        """This session's own subscriptions."""
+        """Own subscriptions only."""
         self._must_own(params.SubscriptionId)
         return super().modify_subscription(params)
 
     def republish(self, params: Any) -> Any:
-        """This session's own subscriptions."""
+        """Own subscriptions only."""
         self._must_own(params.SubscriptionId)
         return super().republish(params)
 
     async def delete_subscriptions(self, ids: Sequence[int]) -> Any:
-        """This session's own subscriptions."""
+        """Own subscriptions only."""
         own = self._own()
         mine = [i for i in ids if i in own]
         done = dict(zip(mine, await super().delete_subscriptions(mine), strict=True))
         unknown = ua.StatusCode(ua.StatusCodes.BadSubscriptionIdInvalid)
         return [done.get(i, unknown) for i in ids]
 
-    async def transfer_subscriptions(self, params: Any, callback: Callable[..., Any]) -> Any:
+    async def transfer_subscriptions(  # type: ignore[override]
+        self, params: Any, callback: Callable[..., Any]
+    ) -> Any:
         """Subscriptions of this client's earlier sessions: the same user on another channel."""
         service, results = self.subscription_service, []
         earlier = self.iserver._external_sessions.values()
@@ -217,5 +215,5 @@ def _bounded(items: Sequence[Any]) -> None:
         raise ServiceError(ua.StatusCodes.BadTooManyOperations)
 
 
-def _refused(items: Iterable[Any]) -> list[ua.StatusCode]:
+def _refused(items: Iterable[Any]) -> list[Any]:
     return [ua.StatusCode(ua.StatusCodes.BadUserAccessDenied) for _ in items]
