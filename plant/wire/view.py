@@ -1,0 +1,266 @@
+"""A live picture of the plant from the bus: newest values, and which edges are there.
+
+Gateway, OPC UA server and analytics each keep one. It stores nothing, invents nothing, and asks
+for births where it meets what it cannot understand.
+"""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from plant.errors import DecodeError
+from plant.flow.clock import Clock
+from plant.flow.live import LiveTable, SignalTable
+from plant.flow.status import StatusCode
+from plant.model.plant import Broker
+from plant.wire.client import MqttClient
+from plant.wire.host_event import Born, Data, Died, HostEvent, RebirthWanted, RunsAnnounced
+from plant.wire.host_session import HostSession, rebirth_command
+from plant.wire.message import Ack, Outgoing, Row, Runs
+from plant.wire.topic import ACK_PREFIX, NodeId, parse_ack_topic
+
+log = logging.getLogger("kaikou.view")
+
+SILENT_S = 5.0
+"""An edge of ours that says nothing for this long has lost its link."""
+PUBLISHERS = ("kaikou_twin", "kaikou_analytics")
+"""Nodes of ours that are no edges."""
+_TICK_S = 0.25
+_ROWS = 4096
+
+
+class LinkState(StrEnum):
+    """Whether an edge is heard."""
+
+    UNKNOWN = "unknown"
+    UP = "up"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """The link to one node.
+
+    edge            its id; "group/node" for a foreign one
+    since           ms UTC of the last change of state
+    complete_up_to  ms UTC: everything accepted before is durable; 0 while that is not known
+    best_effort     a foreign edge: nothing is promised
+    """
+
+    edge: str
+    state: LinkState
+    since: int
+    complete_up_to: int
+    best_effort: bool
+
+
+class Progress:
+    """How far an edge's rows are durable, from its rows and the twin's acknowledgements.
+
+    >>> progress = Progress()
+    >>> progress.announce(Runs("b", ()))
+    >>> progress.row(Row("b", 1), 5000)
+    >>> progress.ack("b", 1)
+    >>> progress.complete_up_to
+    5000
+    """
+
+    def __init__(self) -> None:
+        self._current = ""
+        self._waiting: dict[str, int] = {}
+        self._rows: dict[str, deque[tuple[int, int]]] = {}
+        self._done: dict[str, int] = {}
+
+    @property
+    def complete_up_to(self) -> int:
+        """ms UTC; rows of an earlier run that still wait hold it back."""
+        run = next(iter(self._waiting), self._current)
+        return self._done.get(run, 0)
+
+    def announce(self, runs: Runs) -> None:
+        """What the outbox holds, oldest run first."""
+        self._current = runs.current
+        held = {r.run: r.kept for r in runs.runs if r.kept > r.acked and r.run != runs.current}
+        self._waiting = held
+        known = {*held, runs.current}
+        self._rows = {r: rows for r, rows in self._rows.items() if r in known}
+        self._done = {r: at for r, at in self._done.items() if r in known}
+
+    def row(self, row: Row, last: int) -> None:
+        """A row went by; ``last`` is its newest source time, ms UTC."""
+        rows = self._rows.setdefault(row.run, deque(maxlen=_ROWS))
+        if not rows or row.offset > rows[-1][0]:
+            rows.append((row.offset, last))
+
+    def ack(self, run: str, offset: int) -> None:
+        """All rows of a run up to an offset are durable."""
+        rows = self._rows.get(run, deque())
+        while rows and rows[0][0] <= offset:
+            self._done[run] = max(self._done.get(run, 0), rows.popleft()[1])
+        if offset >= self._waiting.get(run, offset + 1):
+            del self._waiting[run]
+
+
+class LiveView:
+    """Keeps ``live`` from the bus, and the state of every link.
+
+    group    the plant's Sparkplug group; every other group is foreign
+    edges    ids of the plant's edges, whose silence is noticed
+    host_id  whose acknowledgements count for ``complete_up_to``
+    clock    stamps changes of link states
+    on_data  called with every ``Data`` event after it reached ``live``
+    """
+
+    def __init__(
+        self,
+        group: str,
+        edges: Collection[str],
+        *,
+        host_id: str,
+        clock: Clock,
+        table: SignalTable | None = None,
+        on_data: Callable[[Data], None] | None = None,
+    ) -> None:
+        self.table = SignalTable() if table is None else table
+        self.live = LiveTable(self.table)
+        self.session = HostSession(group, {*edges, *PUBLISHERS}, self.table)
+        self.dropped = 0
+        self.revision = 0
+        self._group = group
+        self._edges = frozenset(edges)
+        self._host_id = host_id
+        self._clock = clock
+        self._on_data = on_data
+        self._links: dict[NodeId, tuple[LinkState, int]] = {}
+        self._progress: dict[NodeId, Progress] = {}
+        for edge in edges:
+            self._links[NodeId(group, edge)] = LinkState.UNKNOWN, clock.now()
+
+    @property
+    def subscriptions(self) -> list[tuple[str, int]]:
+        """Topic filters with QoS."""
+        return [*self.session.subscriptions, (f"{ACK_PREFIX}/+/+", 0)]
+
+    def links(self) -> list[Link]:
+        """Every link, ours first; ``revision`` rises when a state among them changes."""
+        links = []
+        for node, (state, since) in self._links.items():
+            known = self.session.nodes.get(node)
+            own = node.group == self._group and node.node in self.session.own
+            progress = self._progress.get(node)
+            complete = progress.complete_up_to if progress else 0
+            effort = known is not None and known.alive and not known.announced
+            name = node.node if own else str(node)
+            links.append(Link(name, state, since, complete, effort))
+        return links
+
+    def on_message(
+        self, topic: str, payload: bytes, mono_s: float, retain: bool = False
+    ) -> list[HostEvent]:
+        """Take one message into the picture; the events are for whoever wants more."""
+        if topic.startswith(ACK_PREFIX):
+            if not retain:
+                self._on_ack(topic, payload)
+            return []
+        events = self.session.on_message(topic, payload, mono_s, retain)
+        self.apply(events)
+        return events
+
+    def tick(self, mono_s: float) -> list[Outgoing]:
+        """What time brings: links that fell silent; returns requests for births to publish."""
+        events = self.session.tick(mono_s)
+        self.apply(events)
+        for id, node in self.session.nodes.items():
+            silent = id.node in self._edges and mono_s > node.heard + SILENT_S
+            if node.alive:
+                self._turn(id, LinkState.LOST if silent else LinkState.UP)
+        now = self._clock.now()
+        return [rebirth_command(e.node, now) for e in events if isinstance(e, RebirthWanted)]
+
+    def apply(self, events: Sequence[HostEvent]) -> None:
+        """Take a session's events into the picture."""
+        for event in events:
+            match event:
+                case Data():
+                    self._on_samples(event)
+                case Born():
+                    self._turn(event.node, LinkState.UP)
+                    if event.dead:
+                        self.live.mark(event.signals, StatusCode.BadNoCommunication)
+                case Died():
+                    self.live.mark(event.signals, StatusCode.BadNoCommunication)
+                    if event.device is None:
+                        self._turn(event.node, LinkState.LOST)
+                case RunsAnnounced():
+                    self._progress.setdefault(event.node, Progress()).announce(event.runs)
+                case _:
+                    pass
+
+    def lost(self) -> None:
+        """Our own connection to the broker is gone: nothing is known to be true any more."""
+        self.apply(self.session.reset())
+        for node in self._links:
+            self._turn(node, LinkState.LOST)
+
+    async def run(self, broker: Broker, client_id: str) -> None:
+        """Keep the picture until cancelled; raises ``Unavailable`` when the broker is lost."""
+        async with MqttClient(broker, client_id) as mqtt:
+            await mqtt.subscribe(self.subscriptions)
+            try:
+                await self._follow(mqtt)
+            finally:
+                self.lost()
+
+    async def _follow(self, mqtt: MqttClient) -> None:
+        dropped = 0
+        due = time.monotonic() + _TICK_S
+        while True:
+            try:
+                async with asyncio.timeout(max(0.0, due - time.monotonic())):
+                    messages = await mqtt.receive()
+            except TimeoutError:
+                messages = []
+            now = time.monotonic()
+            for message in messages:
+                self.on_message(message.topic, message.payload, now, message.retain)
+            self.dropped += mqtt.dropped - dropped
+            dropped = mqtt.dropped
+            if now >= due:
+                due = now + _TICK_S
+                for request in self.tick(now):
+                    await mqtt.publish(request)
+
+    def _on_samples(self, data: Data) -> None:
+        if data.live:
+            self.live.update(data.samples)
+        if data.row is not None and len(data.samples):
+            progress = self._progress.setdefault(data.node, Progress())
+            progress.row(data.row, int(data.samples.source_time.max()))
+        if self._on_data is not None:
+            self._on_data(data)
+
+    def _on_ack(self, topic: str, payload: bytes) -> None:
+        node = parse_ack_topic(topic)
+        progress = self._progress.get(node) if node else None
+        if progress is None:
+            return
+        try:
+            ack = Ack.decode(payload)
+        except DecodeError:
+            return
+        if ack.host == self._host_id:
+            for run, offset in ack.marks:
+                progress.ack(run, offset)
+
+    def _turn(self, node: NodeId, state: LinkState) -> None:
+        before = self._links.get(node)
+        if before is not None and before[0] is state:
+            return
+        self._links[node] = state, self._clock.now()
+        self.revision += 1
+        if before is not None and before[0] is not LinkState.UNKNOWN:
+            log.info("%s: %s", node, state)
