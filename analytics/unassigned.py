@@ -4,69 +4,118 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from analytics.register import Register
 from plant.flow.sample import Event, SampleBatch
 from plant.flow.status import StatusCode, is_bad, is_good
 from plant.model.plant import Plant
+from plant.model.signal import Origin, SignalKind
 
 STALE_MS = 180_000
 """A power that was not heard for three of its longest intervals says nothing about now."""
 
 
 class Unassigned:
-    """Estimates ``<asset>/power`` in kW: incomer minus the sum of all consumers; may be negative.
+    """Estimates ``<asset>/power`` in kW and ``<asset>/energy`` in kWh since it began to count.
 
-    Bad when the incomer is; Uncertain when a consumer is estimated, Uncertain or unknown (then it
-    is left out of the sum, so that its power shows here).
+    power   incomer minus the sum of all consumers; may be negative. Bad when the incomer is.
+    energy  increase of the incomer's register minus that of the consumers' energy accounts
+    Both are Uncertain when a consumer is estimated, Uncertain or unknown (then it is left out of
+    the sum, so that what it takes shows here).
+
+    powers    paths of powers: the incomer's, then the consumers'
+    register  path of the incomer's energy register
+    accounts  paths of the consumers' energy totals
     """
 
-    def __init__(self, asset: str, incomer: str, consumers: Sequence[str]) -> None:
+    def __init__(
+        self, asset: str, powers: Sequence[str], register: str, accounts: Sequence[str]
+    ) -> None:
         self.name = f"unassigned/{asset}"
-        self.inputs: Sequence[str] = (incomer, *consumers)
-        self.outputs: Sequence[str] = (f"{asset}/power",)
+        self.inputs: Sequence[str] = (*powers, register, *accounts)
+        self.outputs: Sequence[str] = (f"{asset}/power", f"{asset}/energy")
         n = len(self.inputs)
+        self._powers, self._at = len(powers), len(powers)
         self._value = np.full(n, np.nan)
         self._status = np.full(n, StatusCode.BadWaitingForInitialData, np.uint32)
         self._time = np.zeros(n, np.int64)
+        self._register = Register()
+        self._taken = 0.0
+        self._base: dict[str, float] = {}
 
     def update(self, rows: SampleBatch, now: int) -> SampleBatch:
         """See ``Estimator``."""
+        good = rows.take((rows.signal == self._at) & ~is_bad(rows.status))
+        for time, value in zip(good.source_time.tolist(), good.value.tolist(), strict=True):
+            self._taken += sum(i.energy for i in self._register.read(time, value))
         self._value[rows.signal] = rows.value
         self._status[rows.signal] = rows.status
         self._time[rows.signal] = rows.source_time
-        known = ~is_bad(self._status) & ~np.isnan(self._value) & (now - self._time <= STALE_MS)
+        (power, status), (energy, energy_status) = self._power(now), self._energy()
+        return SampleBatch.of([0, 1], [now, now], [power, energy], [status, energy_status])
+
+    def _power(self, now: int) -> tuple[float, int]:
+        part = slice(self._powers)
+        value, status = self._value[part], self._status[part]
+        known = ~is_bad(status) & ~np.isnan(value) & (now - self._time[part] <= STALE_MS)
         if not known[0]:
-            return SampleBatch.of([0], [now], [np.nan], [StatusCode.BadNoData])
-        rest = self._value[0] - float(self._value[1:][known[1:]].sum())
-        exact = bool(known.all() and is_good(self._status).all())
-        status = StatusCode.Good if exact else StatusCode.UncertainSubNormal
-        return SampleBatch.of([0], [now], [rest], [status])
+            return np.nan, StatusCode.BadNoData
+        rest = float(value[0] - value[1:][known[1:]].sum())
+        exact = bool(known.all() and is_good(status).all())
+        return rest, StatusCode.Good if exact else StatusCode.UncertainSubNormal
+
+    def _energy(self) -> tuple[float, int]:
+        if self._register.base is None:
+            return np.nan, StatusCode.BadWaitingForInitialData
+        used, exact = 0.0, True
+        for i in range(self._at + 1, len(self.inputs)):
+            if np.isnan(self._value[i]):
+                exact = False
+                continue
+            base = self._base.setdefault(self.inputs[i], float(self._value[i]))
+            used += float(self._value[i]) - base
+            exact &= bool(is_good(self._status[i : i + 1])[0])
+        return self._taken - used, StatusCode.Good if exact else StatusCode.UncertainSubNormal
 
     def events(self) -> Sequence[Event]:
         """None."""
         return ()
 
     def saved(self) -> Mapping[str, float]:
-        """Nothing: the newest rows say it all."""
-        return {}
+        """Where the energies began to count, and how far they are."""
+        saved = {f"base:{path}": value for path, value in self._base.items()}
+        if self._register.base is not None:
+            time, value = self._register.base
+            saved |= {"time": float(time), "value": value, "taken": self._taken}
+        return saved
 
     def restore(self, saved: Mapping[str, float]) -> None:
-        """Nothing to take over."""
+        """See ``Estimator``."""
+        self._base = {k[5:]: v for k, v in saved.items() if k.startswith("base:")}
+        if "value" in saved:
+            self._register.base = (int(saved["time"]), saved["value"])
+            self._taken = saved["taken"]
 
 
 def unassigned_of(plant: Plant) -> Sequence[Unassigned]:
-    """One for each asset of type ``unassigned_load``: the incomer is the meter named so."""
-    found = []
-    for asset in plant.assets.values():
-        if asset.type != "unassigned_load":
-            continue
-        meters = [a for a in plant.assets.values() if a.role == "meter" and a.id != asset.id]
-        incomers = [a for a in meters if a.signal("power") is not None]
-        if len(incomers) != 1:
-            continue
-        consumers = [
-            f"{a.id}/power"
-            for a in plant.assets.values()
-            if a.id not in {asset.id, incomers[0].id} and a.signal("power") is not None
-        ]
-        found.append(Unassigned(asset.id, f"{incomers[0].id}/power", consumers))
-    return found
+    """One for each asset of type ``unassigned_load``, where exactly one meter is the incomer.
+
+    The incomer is the one asset of role "meter" with a power and an energy register.
+    """
+    assets = [a for a in plant.assets.values() if a.type != "unassigned_load"]
+    incomers = [a for a in assets if a.role == "meter" and a.signal("power") and a.signal("energy")]
+    if len(incomers) != 1:
+        return []
+    incomer = incomers[0]
+    consumers = [a for a in assets if a is not incomer]
+    powers = [f"{a.id}/power" for a in consumers if a.signal("power")]
+    accounts = [
+        s.path
+        for a in consumers
+        for s in a.signals
+        if s.origin is Origin.ANALYTICS and s.kind is SignalKind.COUNTER and s.unit == "kWh"
+    ]
+    return [
+        Unassigned(a.id, [f"{incomer.id}/power", *powers], f"{incomer.id}/energy", accounts)
+        for a in plant.assets.values()
+        if a.type == "unassigned_load"
+    ]

@@ -132,7 +132,7 @@ def test_saved_totals_go_on_in_the_next_process() -> None:
 
 
 def test_unassigned_may_be_negative_and_says_what_it_rests_on() -> None:
-    estimator = Unassigned("rest", "incomer/power", ["a/power", "b/power"])
+    estimator = Unassigned("rest", ["incomer/power", "a/power", "b/power"], "incomer/energy", [])
     rows = SampleBatch.of([0, 1, 2], [0, 0, 0], [10.0, 6.0, 7.0])
     out = estimator.update(rows, 1000)
     assert (out.value[0], out.status[0]) == (-3.0, StatusCode.Good)
