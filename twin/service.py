@@ -4,7 +4,7 @@ import asyncio
 import logging
 from functools import partial
 
-from plant.errors import ConfigError
+from plant.errors import ConfigError, Unavailable
 from plant.flow.port import HistorianWriter, Ports
 from plant.flow.supervisor import Supervisor
 from plant.model.plant import Plant
@@ -68,6 +68,10 @@ async def _serve(plant: Plant, ports: Ports, writer: HistorianWriter) -> None:
             ports.ready()
     finally:
         host.release()
+    try:
+        writer.retain(clock.now(), force=True)
+    except Unavailable as error:
+        log.warning("not sealed: %s", error)
 
 
 async def _derive(derivation: Derivation) -> None:

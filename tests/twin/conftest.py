@@ -16,7 +16,6 @@ from plant.flow.port import Ports
 from plant.model.packml import PACKML_LABELS, PackML
 from plant.model.plant import (
     Asset,
-    Broker,
     Edge,
     Gateway,
     Line,
@@ -59,7 +58,7 @@ def machine(id, *more):
     return Asset(id, "machine", NAME, "machine", "edge1", "hall", own, rules)
 
 
-def a_plant(broker=Broker(), simulated=False):
+def a_plant(broker, simulated=False):
     line = Line("hall", NAME, (Station("saw", 3), Station("gauge", 0)), "saw")
     twin = Origin.TWIN
     hall = tuple(
@@ -76,7 +75,7 @@ def a_plant(broker=Broker(), simulated=False):
     )
     assets = [
         machine("saw", signal("saw/part_count", K.COUNTER, modulus=65536.0)),
-        machine("gauge", signal("gauge/good_count", K.COUNTER), signal("gauge/reject_count", K.COUNTER)),
+        machine("gauge", *(signal(f"gauge/{n}_count", K.COUNTER) for n in ("good", "reject"))),
         Asset("hall", "production_line", NAME, "line", "", None, hall),
         Asset("edge1", "edge", NAME, "edge", "edge1", None, own),
     ]  # fmt: skip

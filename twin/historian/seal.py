@@ -23,7 +23,7 @@ from twin.historian.segment import (
     scan,
     write_segment,
 )
-from twin.historian.store import RETIRED_KEEP_S, SAMPLES, select, writing
+from twin.historian.store import RETIRED_KEEP_S, SAMPLES, select, shrink, writing
 
 if TYPE_CHECKING:
     from twin.historian.writer import EmbeddedWriter
@@ -48,12 +48,15 @@ def remove_orphans(writer: "EmbeddedWriter") -> None:
 
 def retain(writer: "EmbeddedWriter", now: int, force: bool) -> None:
     """Seal when due, merge small segments, drop what is too old and what was replaced."""
-    seal(writer, force)
+    sealed = seal(writer, force)
     while merge(writer):
-        pass
+        sealed += 1
     with writer.lock, writing(writer.database) as db:
         db.execute("DELETE FROM mark WHERE written < ?", (now - _MARK_KEEP_MS,))
     _remove_retired(writer)
+    if sealed:
+        with writer.lock:
+            shrink(writer.database)
 
 
 def seal(writer: "EmbeddedWriter", force: bool = False) -> int:

@@ -92,7 +92,7 @@ def open_writable(folder: Path) -> apsw.Connection:
     connection = apsw.Connection(str(folder / FILE))
     connection.set_busy_timeout(10_000)
     if check_version(connection, folder) == 0:
-        connection.pragma("journal_mode", "wal")
+        connection.pragma("auto_vacuum", "incremental")  # sealed batches give their pages back
         with connection:
             connection.execute(_SCHEMA)
             connection.pragma("application_id", _APPLICATION)
@@ -122,6 +122,15 @@ def open_readable(folder: Path) -> apsw.Connection:
 def select(connection: apsw.Connection, query: str, parameters: Sequence[object] = ()) -> list[Any]:
     """All rows of a query, as tuples."""
     return connection.execute(query, parameters).fetchall()
+
+
+def shrink(connection: apsw.Connection) -> None:
+    """Give pages of sealed batches back to the disk, and empty the log when no reader needs it."""
+    connection.pragma("incremental_vacuum")
+    try:
+        connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+    except apsw.BusyError:
+        return  # the next time
 
 
 @contextmanager
