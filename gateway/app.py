@@ -5,13 +5,14 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from fastapi import FastAPI, HTTPException, Request, Response
-from fastapi.responses import FileResponse, HTMLResponse
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.middleware.gzip import GZipMiddleware
 
 from gateway import VERSION
 from gateway.route import history, live, operation, plant, session
 from gateway.state import State
+from plant.errors import Unavailable
 
 STATIC = Path(__file__).parent / "static"
 
@@ -52,6 +53,10 @@ def create_app(kaikou: State) -> FastAPI:
             if not request.url.path.startswith("/api/docs"):
                 response.headers.setdefault(name, value)
         return response
+
+    @app.exception_handler(Unavailable)
+    def away(request: Request, error: Exception) -> Response:
+        return JSONResponse({"detail": str(error)}, 503)
 
     for module in (session, plant, history, live):
         app.include_router(module.router, prefix="/api")
