@@ -54,13 +54,15 @@ class Count:
 class Read:
     """One answer in signals of the process; ``good`` is False where the peer is lost.
 
-    at  the plant's time when the answer was complete, ms UTC
+    at       the plant's time when the answer was complete, ms UTC
+    trusted  whether the clock that says so can be trusted
     """
 
     batch: SampleBatch
     texts: Sequence[Text]
     at: int
     good: bool
+    trusted: bool = True
 
 
 class Runner:
@@ -188,7 +190,8 @@ class Runner:
         if len(self._sizes) == _ANSWERS:  # the oldest goes
             self.count.dropped += self._sizes.popleft()
         self._sizes.append(len(batch) + len(texts))
-        await self.answers.put(Read(batch, texts, self._clock.now(), good))
+        read = Read(batch, texts, self._clock.now(), good, self._clock.trusted)
+        await self.answers.put(read)
 
     def _look_for_bad(self, batch: SampleBatch) -> None:
         """Count Bad points; say once in the log that there are some, and why."""

@@ -88,11 +88,11 @@ class Stage:
         batch = SampleBatch.concat([step.out(rows) for step, rows in made if len(rows)])
         return self.process(batch, now) if len(batch) else batch
 
-    def saved(self) -> dict[str, Mapping[str, float]]:
-        """What changed since the last call and must be kept with the rows, by path."""
+    def saved(self, told: Int32) -> dict[str, Mapping[str, float]]:
+        """What must be kept with rows of the signals ``told``, by path, where it changed."""
         changed: dict[str, Mapping[str, float]] = {}
         for step in self._steps:
-            if step.dirty:
+            if step.dirty and (told == step.signal).any():
                 step.dirty = False
                 kept = step.conditioner.saved()
                 if kept:

@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
+from weakref import WeakKeyDictionary
 
 
 class Line(Protocol):
@@ -16,6 +18,14 @@ class Line(Protocol):
 L = TypeVar("L", bound=Line)
 
 
+@dataclass(slots=True)
+class Share(Generic[L]):
+    """A line and how many use it."""
+
+    line: L
+    users: int = 0
+
+
 class Lines(Generic[L]):
     """The open lines of one protocol.
 
@@ -25,23 +35,24 @@ class Lines(Generic[L]):
 
     def __init__(self, make: Callable[[str, int], L]) -> None:
         self._make = make
-        self._open: dict[tuple[asyncio.AbstractEventLoop, str, int], tuple[L, int]] = {}
-
-    def __len__(self) -> int:
-        return len(self._open)
+        self._lines: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, int], Share[L]]]
+        self._lines = WeakKeyDictionary()
 
     @asynccontextmanager
     async def take(self, host: str, port: int) -> AsyncIterator[L]:
-        """The line to a host and port, shared with whoever has it now."""
-        key = (asyncio.get_running_loop(), host, port)
-        line, users = self._open.get(key) or (self._make(host, port), 0)
-        self._open[key] = (line, users + 1)
+        """The line to a host and port, shared with whoever has it now.
+
+        The last user closes it; the line itself stays, because it knows whether an answer is
+        still on its way.
+        """
+        lines = self._lines.setdefault(asyncio.get_running_loop(), {})
+        share = lines.get((host, port))
+        if share is None:
+            share = lines[host, port] = Share(self._make(host, port))
+        share.users += 1
         try:
-            yield line
+            yield share.line
         finally:
-            line, users = self._open[key]
-            if users > 1:
-                self._open[key] = (line, users - 1)
-            else:
-                del self._open[key]
-                await line.close()
+            share.users -= 1
+            if not share.users:
+                await share.line.close()

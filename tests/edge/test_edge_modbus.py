@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from edge.adapters.modbus import Modbus
 from edge.adapters.modbus_block import Block, plan
-from edge.adapters.modbus_line import LINES
 from edge.adapters.modbus_point import WIDTH, RegisterPoint
 from plant.errors import Unavailable
 from plant.flow.clock import ManualClock, UtcClock
@@ -224,7 +223,6 @@ async def test_neighbours_are_read_together(tmp_path: Path) -> None:
     assert samples.value.tolist() == [*range(200), 0.0, 1.0, 9.0]
     assert len(device.asked) == 4  # 125 and 75 input registers; holding 0-1 and 9
     assert device.connections == 1
-    assert not LINES._open
 
 
 async def test_time_is_the_end_of_the_transaction(tmp_path: Path) -> None:
