@@ -77,7 +77,7 @@ class Progress:
 
     @property
     def complete_up_to(self) -> int:
-        """ms UTC; rows of an earlier run that still wait hold it back."""
+        """Milliseconds UTC; rows of an earlier run that still wait hold it back."""
         run = next(iter(self._waiting), self._current)
         return self._done.get(run, 0)
 
