@@ -13,8 +13,8 @@ const sig = (asset, id, zh, en, kind, unit, decimals, more = {}) => ({
 const state = (a) => sig(a, "state", "状态", "State", "state", "", 0, { states: PACKML, origin: "twin" });
 const read = (a) => sig(a, "last_good_read", "最近成功读取", "Last good read", "measurement", "ms", 0);
 const energies = (a, estimated) =>
-  [["execute", "运行电量", "Energy while executing"], ["idle", "空闲电量", "Energy while idle"],
-    ["suspended", "暂停电量", "Energy while suspended"], ["stopped", "停止电量", "Energy while stopped"]].map(
+  [["producing", "生产用电", "Energy while producing"], ["waiting", "待机用电", "Energy while waiting"],
+    ["stopped", "停机用电", "Energy while stopped"], ["unknown", "状态未知时用电", "Energy in unknown state"]].map(
     ([s, zh, en]) => sig(a, `energy_${s}_kwh`, zh, en, "counter", "kWh", 2, { origin: "analytics", estimated }))
     .concat([sig(a, "energy_per_part_kwh", "单件电量", "Energy per part", "measurement", "kWh", 3, { origin: "analytics", estimated })]);
 const parts = (a) => sig(a, "part_count", "产量计数", "Part count", "counter", "", 0);
@@ -26,7 +26,7 @@ const asset = (id, zh, en, type, cycle_s, signals, more = {}) => ({
 
 export const plant = {
   enterprise: "kaikou", site: "demo", name: L("示范工厂", "Demo plant"), timezone: "Asia/Shanghai", simulated: true,
-  version: "0.1.0-dev",
+  version: "0.1.0-dev", hash: "fixture",
   lines: [{
     id: "housings", name: L("电机壳线", "Motor housings"), constraint: "lathe",
     flow: [["saw", 8], ["lathe", 4], ["mill", 4], ["washer", 6], ["press", 4], ["gauge", 0]].map(([a, b]) => ({ asset: a, buffer: b })),
@@ -41,7 +41,7 @@ export const plant = {
       sig("lathe", "current", "电流", "Current", "measurement", "A", 2, { range: [0, 40] }),
       sig("lathe", "vibration", "振动速度", "Vibration", "measurement", "mm/s", 2, { range: [0, 11.2] }), power("lathe", true), parts("lathe"),
       sig("lathe", "health", "健康指数", "Health index", "measurement", "", 0, { origin: "analytics" }),
-      sig("lathe", "health_limit", "健康限值", "Health limit", "measurement", "", 0, { origin: "analytics" }),
+      sig("lathe", "health_limit", "健康报警限", "Health alarm limit", "setpoint", "", 0, { origin: "analytics" }),
       sig("lathe", "vibration_baseline", "振动基线", "Vibration baseline", "measurement", "mm/s", 2, { origin: "analytics" }),
       sig("lathe", "vibration_excess", "超出基线", "Above baseline", "measurement", "mm/s", 2, { origin: "analytics" }), ...energies("lathe", true)]),
     asset("mill", "铣床", "Mill", "milling_machine", 60, [state("mill"),
@@ -62,12 +62,12 @@ export const plant = {
       sig("compressor", "pressure", "压力", "Pressure", "measurement", "bar", 2, { range: [5.5, 8] }),
       sig("compressor", "voltage", "电压", "Voltage", "measurement", "V", 1), sig("compressor", "current", "电流", "Current", "measurement", "A", 1)],
       { role: "utility", line: null }),
-    asset("incomer", "进线", "Incomer", "incomer", null, [power("incomer"), sig("incomer", "energy", "电量", "Energy", "counter", "kWh", 1),
+    asset("incomer", "进线", "Incomer", "incomer", null, [{ ...power("incomer"), range: null }, sig("incomer", "energy", "电量", "Energy", "counter", "kWh", 1),
       ...["a", "b", "c"].flatMap((p) => [sig("incomer", `voltage_${p}`, `${p.toUpperCase()}相电压`, `Voltage ${p.toUpperCase()}`, "measurement", "V", 1),
         sig("incomer", `current_${p}`, `${p.toUpperCase()}相电流`, `Current ${p.toUpperCase()}`, "measurement", "A", 1)])], { role: "meter", line: null }),
-    { ...asset("unassigned", "未分摊", "Unassigned", "unassigned", null, []), role: "meter", line: null, edge: "kaikou_analytics",
+    { ...asset("unassigned", "未分摊", "Unassigned", "unassigned", null, []), role: "meter", line: null, edge: null,
       signals: [power("unassigned", true), sig("unassigned", "energy", "电量", "Energy", "counter", "kWh", 1, { estimated: true })].map((s) => ({ ...s, origin: "analytics" })) },
-    { ...asset("housings", "电机壳线", "Motor housings", "line", null, []), role: "line", line: null, edge: "kaikou_twin",
+    { ...asset("housings", "电机壳线", "Motor housings", "line", null, []), role: "line", line: null, edge: null,
       signals: [state("housings"), sig("housings", "good_count", "合格", "Good", "counter", "", 0), sig("housings", "reject_count", "不合格", "Reject", "counter", "", 0),
         ...["saw", "lathe", "mill", "washer", "press"].map((a) => sig("housings", `buffer_${a}`, "缓冲", "Buffer", "measurement", "", 0, { estimated: true }))].map((s) => ({ ...s, origin: "twin" })) },
     { ...asset("edge1", "一号网关", "Edge 1", "edge", null, [sig("edge1", "outbox_rows", "待发行数", "Outbox rows", "measurement", "", 0),
@@ -149,7 +149,7 @@ export function valueAt(path, t) {
   if (id === "good_count") return Math.floor(made * 0.975) % 100_000;
   if (id === "reject_count") return Math.floor(made * 0.025) % 100_000;
   if (id === "energy") return a === "incomer" ? (since * 58) % 100_000 : ((since % 4000) * (p?.[1] ?? 7)) * 0.7;
-  const share = { energy_execute_kwh: 0.8, energy_idle_kwh: 0.08, energy_suspended_kwh: 0.1, energy_stopped_kwh: 0.02 }[id];
+  const share = { energy_producing_kwh: 0.83, energy_waiting_kwh: 0.15, energy_stopped_kwh: 0.02, energy_unknown_kwh: 0 }[id];
   if (share !== undefined) return ((since % 400) * (p?.[1] ?? 5)) * share;
   return 0;
 }

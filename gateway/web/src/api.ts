@@ -7,7 +7,6 @@ export interface Label {
 
 export type SignalKind = "measurement" | "counter" | "state" | "setpoint" | "text";
 export type Origin = "edge" | "twin" | "analytics";
-export type Right = "viewer" | "operator" | "engineer" | "admin";
 
 export interface Signal {
   readonly path: string;
@@ -29,7 +28,8 @@ export interface Asset {
   readonly name: Label;
   readonly type: string;
   readonly role: string;
-  readonly edge: string;
+  /** null: it is not read by an edge. */
+  readonly edge: string | null;
   readonly line: string | null;
   /** Ideal seconds for one part. */
   readonly cycle_s: number | null;
@@ -56,6 +56,8 @@ export interface Plant {
   readonly timezone: string;
   readonly simulated: boolean;
   readonly version: string;
+  /** Changes with everything that plant.yaml says. */
+  readonly hash: string;
   readonly lines: readonly Line[];
   readonly assets: readonly Asset[];
   readonly edges: readonly { readonly id: string; readonly name: Label }[];
@@ -63,7 +65,7 @@ export interface Plant {
 
 export interface Person {
   readonly name: string;
-  readonly rights: readonly Right[];
+  readonly rights: readonly string[];
 }
 
 export interface History {
@@ -89,7 +91,7 @@ export interface Aggregate {
   readonly high: readonly (number | null)[];
   readonly mean: readonly (number | null)[];
   readonly increase: readonly (number | null)[];
-  readonly good_s: readonly (number | null)[];
+  readonly good_s: readonly number[];
   readonly count: readonly number[];
 }
 
@@ -110,7 +112,7 @@ export interface EdgeLink {
   readonly edge: string;
   readonly state: "up" | "lost" | "unknown";
   readonly since: number | null;
-  /** Everything up to here is in the historian; null: not known. */
+  /** Everything up to here is in the historian; null or 0: not known. */
   readonly complete_up_to: number | null;
   /** A foreign edge that promises nothing. */
   readonly best_effort: boolean;

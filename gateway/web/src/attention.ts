@@ -72,7 +72,7 @@ function concernsOf(asset: Asset, now: number, live: Set<string>): Concern[] {
   const state = signalOf(asset, "state");
   const stateNow = state === undefined ? null : cell(state.path).value;
   const silent = isSilent(asset, now);
-  if (asset.edge !== "" && linkLost(asset.edge)) {
+  if (asset.edge !== null && linkLost(asset.edge)) {
     add(4, "link", w.att_link, links.value.find((l) => l.edge === asset.edge)?.since ?? null, null);
     return out;
   }
@@ -99,6 +99,12 @@ function concernsOf(asset: Asset, now: number, live: Set<string>): Concern[] {
       const text = w.att_health(printNumber(have, 0), printNumber(least, 0));
       add(2, "health", text, since, health.path);
     }
+  }
+  const sensor = signalOf(asset, "health_sensor");
+  if (sensor !== undefined && (cell(sensor.path).value.value ?? 0) > 0) {
+    const sample = cell(sensor.path).value;
+    const name = say(sensor.states[String(sample.value)]);
+    add(4, "health_sensor", w.att_bad(say(sensor.name), name), stateSince(sensor.path) ?? sample.time, sensor.path);
   }
   for (const s of asset.signals) {
     const sample = cell(s.path).value;

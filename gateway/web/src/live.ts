@@ -50,7 +50,8 @@ let heard = performance.now();
 let lastWord = 0;
 let attempt = 0;
 let retryTimer = 0;
-let onRefused: () => void = () => undefined;
+let onReturn: () => void = () => undefined;
+const paces = new Map<string, { last: number; gaps: number[] }>();
 
 let pending = new Map<string, Sample>();
 let drawing = 0;
@@ -63,8 +64,23 @@ function draw(): void {
     for (const [path, sample] of now) {
       cell(path).value = sample;
       for (const hear of listeners.get(path) ?? []) hear(sample);
+      if (path.endsWith("/last_good_read") && sample.value !== null) pace(path, sample.value);
     }
   });
+}
+
+function pace(path: string, value: number): void {
+  const known = paces.get(path);
+  if (known === undefined) paces.set(path, { last: value, gaps: [] });
+  else if (value > known.last) {
+    known.gaps = [...known.gaps.slice(-7), value - known.last];
+    known.last = value;
+  }
+}
+
+/** ms between the last good reads of a device, the longest of the last few; 0: not known yet. */
+export function cadence(path: string): number {
+  return Math.max(0, ...(paces.get(path)?.gaps ?? []));
 }
 
 function gather(path: string, value: number | null, status: number, time: number): void {
@@ -84,6 +100,7 @@ function take(message: ServerMessage): void {
   }
   if (connection.value.state !== "live") {
     attempt = 0;
+    if (connection.value.state === "lost") onReturn();
     connection.value = { state: "live" };
     tick.value = plantNow();
   }
@@ -120,14 +137,19 @@ function open(): void {
   const mine = new WebSocket(`${scheme}://${location.host}/api/live`);
   socket = mine;
   if (connection.value.state === "lost") connection.value = { ...connection.value, retryAt: null };
-  mine.onopen = () => ask();
+  // A session that has ended is refused before the socket opens, and then the browser says no reason.
+  let opened = false;
+  mine.onopen = () => {
+    opened = true;
+    ask();
+  };
   mine.onmessage = (event: MessageEvent<string>) => {
     if (socket === mine) take(JSON.parse(event.data) as ServerMessage);
   };
   mine.onclose = (event) => {
     if (socket !== mine) return;
     socket = null;
-    if (event.code === 1008 || event.code === 4401 || event.code === 4403) onRefused();
+    if (!opened || event.code === 1008) onReturn();
     again();
   };
 }
@@ -187,9 +209,9 @@ export function hangUp(): void {
   connection.value = { state: "connecting" };
 }
 
-/** Called when the gateway refuses the socket for want of a session. */
-export function whenRefused(act: () => void): void {
-  onRefused = act;
+/** Called when the socket was refused, or is back after a loss: session and plant may be others. */
+export function whenReturned(act: () => void): void {
+  onReturn = act;
 }
 
 setInterval(watch, 250);

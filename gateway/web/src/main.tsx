@@ -6,10 +6,10 @@ import "./style/line.css";
 import { render } from "preact";
 
 import { App } from "./frame/App";
-import { whenRefused } from "./live";
-import { start } from "./plant";
+import { whenReturned } from "./live";
+import { check, start } from "./plant";
 
-whenRefused(() => void start());
+whenReturned(() => void check());
 const root = document.getElementById("app");
 if (root !== null) render(<App />, root);
 void start();

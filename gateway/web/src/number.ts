@@ -31,13 +31,14 @@ export function printUnit(unit: string): string {
   return UNITS[unit] ?? unit;
 }
 
-/** Two significant parts of a length of time: `8 s`, `12 min`, `3 h 20 min`, `2 d 4 h`. */
+/** Two significant parts of a length of time: `8 s`, `3 min 20 s`, `12 min`, `3 h 20 min`, `2 d 4 h`. */
 export function printDuration(ms: number, words: DurationWords): string {
   const s = Math.max(0, Math.round(ms / 1000));
   const gap = words.gap;
-  if (s < 100) return `${s}${gap}${words.s}`;
+  if (s < 60) return `${s}${gap}${words.s}`;
   const min = Math.floor(s / 60);
-  if (min < 100) return `${min}${gap}${words.min}`;
+  if (min < 10 && s % 60 > 0) return `${min}${gap}${words.min}${gap}${s % 60}${gap}${words.s}`;
+  if (min < 60) return `${min}${gap}${words.min}`;
   const hours = Math.floor(min / 60);
   if (hours < 48) {
     const rest = min % 60;

@@ -4,7 +4,7 @@ import { computed, signal } from "@preact/signals";
 
 import { ApiError, api, type Asset, type Line, type Person, type Plant, type Signal } from "./api";
 import { plantClock } from "./clock";
-import { cell, hangUp, linkLost } from "./live";
+import { cadence, cell, hangUp, linkLost } from "./live";
 import { type Judgement, judge, type Sample } from "./quality";
 import { openZone } from "./zone";
 
@@ -23,6 +23,7 @@ const NO_PLANT: Plant = {
   timezone: "UTC",
   simulated: false,
   version: "",
+  hash: "",
   lines: [],
   assets: [],
   edges: [],
@@ -61,16 +62,17 @@ export const utilities = computed(() => {
   return plant.value.assets.filter((a) => a.role !== "edge" && !stations.has(a.id));
 });
 
-/** Devices report a good read at least every 2 s. */
+/** Devices report a good read at least every 2 s; one that is polled more slowly, at its own pace. */
 const READ_MS = 2000;
+const SLOWEST_READ_MS = 30_000;
 
 /** Judge a signal's newest sample where it stands: its device's reads, its edge's link, plant time. */
 export function judgeSignal(s: Signal, asset: Asset, now: number, sample: Sample = cell(s.path).value): Judgement {
   const read = s.origin === "edge" ? signalOf(asset, "last_good_read") : undefined;
   const lastGoodRead = read === undefined || read === s ? null : cell(read.path).value.value;
-  const real = plantClock.rate;
-  const expected = read === undefined ? s.max_interval * 1000 : READ_MS * real;
-  const lost = s.origin === "edge" && asset.edge !== "" && linkLost(asset.edge);
+  const pace = read === undefined ? 0 : Math.min(cadence(read.path), SLOWEST_READ_MS * plantClock.rate);
+  const expected = read === undefined ? s.max_interval * 1000 : Math.max(READ_MS * plantClock.rate, pace);
+  const lost = s.origin === "edge" && asset.edge !== null && linkLost(asset.edge);
   return judge(sample, { now, lastGoodRead, expected, linkLost: lost });
 }
 
@@ -82,6 +84,19 @@ export async function start(): Promise<void> {
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
     session.value = error.status === 401 ? { state: "out" } : { state: "failed", error };
+  }
+}
+
+/** After a lost link: is the session still good, and the plant still the same? Keeps what is shown if not answered. */
+export async function check(): Promise<void> {
+  const now = session.peek();
+  if (now.state !== "in") return;
+  try {
+    const person = await api.me();
+    const newer = await api.plant();
+    if (newer.hash !== now.plant.hash || newer.version !== now.plant.version) session.value = { state: "in", person, plant: newer };
+  } catch (error) {
+    if (!ended(error) && !(error instanceof ApiError)) throw error;
   }
 }
 

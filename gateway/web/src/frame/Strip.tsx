@@ -36,6 +36,11 @@ function Breadcrumb() {
   );
 }
 
+function rightWord(right: string): string {
+  const w = words.value;
+  return right === "viewer" || right === "operator" || right === "engineer" || right === "admin" ? w[`right_${right}`] : right;
+}
+
 function Attention() {
   const w = words.value;
   const { by, silent, lost } = counts.value;
@@ -105,7 +110,7 @@ export function Strip() {
             <div class="menu-body">
               <p>{w.signedInAs(now.person.name)}</p>
               <p class="quiet">
-                {w.rights}: {now.person.rights.map((r) => w[`right_${r}`]).join(", ")}
+                {w.rights}: {now.person.rights.map(rightWord).join(", ")}
               </p>
               <button type="button" onClick={() => void logOut()}>
                 {w.logOut}

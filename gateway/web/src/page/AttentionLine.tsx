@@ -9,7 +9,7 @@ import { zone } from "../plant";
 import { machineHref } from "../route";
 import { LOOK_BACK_MS } from "../states";
 
-const SHOWN = 3;
+const SHOWN = 6;
 
 /** To the machine, at the moment it began. */
 export function concernHref(c: Concern): string {

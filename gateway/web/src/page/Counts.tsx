@@ -10,6 +10,7 @@ import { Failed, Skeleton } from "../part/Blank";
 import { signalOf, zone } from "../plant";
 import { machineHref } from "../route";
 import { LOOK_BACK_MS } from "../states";
+import { sumKnown } from "./Keys";
 import { countOf } from "./MachineCard";
 
 const HOUR_MS = 3_600_000;
@@ -17,11 +18,6 @@ const HOUR_MS = 3_600_000;
 interface Made {
   readonly hours: Aggregate;
   readonly rejects: Aggregate | null;
-}
-
-function sum(values: readonly (number | null)[]): number | null {
-  const known = values.filter((v) => v !== null);
-  return known.length === 0 ? null : known.reduce((a, b) => a + b, 0);
 }
 
 function Bars({ made, ideal }: { made: Made; ideal: number | null }) {
@@ -61,8 +57,8 @@ function Row({ asset }: { asset: Asset }) {
   const ideal = asset.cycle_s === null ? null : 3600 / asset.cycle_s;
   const now = fetched.value;
   const made = now.state === "here" ? now.data : null;
-  const good = made === null ? null : sum(made.hours.increase);
-  const rejected = made?.rejects == null ? null : sum(made.rejects.increase);
+  const good = made === null ? null : sumKnown(made.hours.increase);
+  const rejected = made?.rejects == null ? null : sumKnown(made.rejects.increase);
   const hour = made === null ? null : (made.hours.increase.at(-1) ?? null);
   const hourAll = hour === null ? null : hour + (made?.rejects?.increase.at(-1) ?? 0);
   return (

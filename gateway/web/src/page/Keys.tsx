@@ -3,15 +3,15 @@
 import { computed } from "@preact/signals";
 import { useMemo } from "preact/hooks";
 
-import { api, type Asset, type Line } from "../api";
+import { api, type Asset, type Line, type Signal } from "../api";
 import { plantNow, tick } from "../clock";
 import { useFetched } from "../fetched";
 import { cell } from "../live";
-import { words } from "../locale";
+import { lasting, words } from "../locale";
 import { NOTHING, printNumber, printShare } from "../number";
 import { StateWord } from "../part/StateWord";
-import { assetOf, judgeSignal, signalOf } from "../plant";
-import { LOOK_BACK_MS } from "../states";
+import { assetOf, judgeSignal, signalOf, zone } from "../plant";
+import { LOOK_BACK_MS, stateSince } from "../states";
 
 const HOUR_MS = 3_600_000;
 
@@ -24,12 +24,17 @@ export function lineCounters(itself: Asset | undefined, machines: readonly Asset
   return null;
 }
 
+/** The sum of what is known; null where nothing is. */
+export function sumKnown(values: readonly (number | null)[]): number | null {
+  const known = values.filter((v) => v !== null);
+  return known.length === 0 ? null : known.reduce((a, b) => a + b, 0);
+}
+
 /** Increase of a counter over the last `ms`, in one bucket. */
 export async function increaseOver(path: string, ms: number, abort: AbortSignal): Promise<number | null> {
   const now = plantNow();
   const reply = await api.aggregate(path, now - ms, now, ms, abort);
-  const known = reply.increase.filter((v) => v !== null);
-  return known.length === 0 ? null : known.reduce((a, b) => a + b, 0);
+  return sumKnown(reply.increase);
 }
 
 interface Counted {
@@ -86,8 +91,9 @@ export function Keys({ line, itself, machines }: { line: Line; itself: Asset | u
         <div class="key key-state">
           <span class="key-name">{w.state}</span>
           <span class="key-value words">
-            <StateWord signal={state} asset={itself} />
+            <StateWord signal={state} asset={itself} time={false} />
           </span>
+          <StateSince signal={state} />
         </div>
       )}
       <Key name={w.goodParts} note={w.lastHours(8)} value={printNumber(got?.good, 0)} unit={w.parts} />
@@ -100,12 +106,26 @@ export function Keys({ line, itself, machines }: { line: Line; itself: Asset | u
       />
       <Key
         name={w.powerLine}
-        note={`${power.value.known} ${w.of} ${power.value.all}${power.value.estimated ? ` · ${w.estimated}` : ""}`}
+        note={`${w.machinesOf(power.value.known, power.value.all)}${power.value.estimated ? ` · ${w.estimatedWord}` : ""}`}
         value={power.value.sum === null ? NOTHING : printNumber(power.value.sum, 1)}
         unit="kW"
       />
     </section>
   );
+}
+
+/** Since when the state holds, and for how long. */
+export function StateSince({ signal: s }: { signal: Signal }) {
+  const text = useMemo(
+    () =>
+      computed(() => {
+        const since = stateSince(s.path);
+        const now = tick.value;
+        return since === null ? "" : `${words.value.since(zone.value.moment(since, now))} · ${lasting(now - since)}`;
+      }),
+    [s.path],
+  );
+  return <span class="key-note">{text}</span>;
 }
 
 function Key(props: { name: string; note: string; value: string; unit: string }) {

@@ -25,7 +25,8 @@ function Row({ link }: { link: EdgeLink }) {
   const now = tick.value;
   const asset = assetOf(link.edge);
   const outbox = asset === undefined ? undefined : signalOf(asset, "outbox_rows");
-  const behind = link.complete_up_to === null ? null : now - link.complete_up_to;
+  const complete = link.complete_up_to === null || link.complete_up_to === 0 ? null : link.complete_up_to;
+  const behind = complete === null ? 0 : now - complete;
   const lost = link.state === "lost";
   return (
     <tr class={lost ? "lost-row" : ""}>
@@ -34,7 +35,7 @@ function Row({ link }: { link: EdgeLink }) {
         <b class={lost ? "link-lost" : "link-state"}>
           {link.state === "up" ? w.linkUp : lost ? w.linkLost : w.linkUnknown}
         </b>
-        {link.since !== null && (
+        {link.since !== null && link.since > 0 && (
           <span class="quiet" title={zone.value.moment(link.since, now)}>
             {" "}
             {lasting(now - link.since)}
@@ -46,14 +47,14 @@ function Row({ link }: { link: EdgeLink }) {
           <span class="quiet" title={w.bestEffortTitle}>
             {w.bestEffort}
           </span>
-        ) : link.complete_up_to === null ? (
+        ) : complete === null ? (
           <span class="quiet">{w.linkUnknown}</span>
         ) : (
           <span class="live">
-            {zone.value.moment(link.complete_up_to, now)}
+            {zone.value.moment(complete, now)}
             <span class="quiet">
               {"  "}
-              {behind !== null && behind > COMPLETE_MS ? w.behind(lasting(behind)) : ""}
+              {behind > COMPLETE_MS ? w.behind(lasting(behind)) : ""}
             </span>
           </span>
         )}

@@ -48,10 +48,10 @@ function useRange() {
   return range;
 }
 
-function Inked({ ink }: { ink: number }) {
+function Inked({ ink, dash }: { ink: number; dash: number }) {
   return (
     <svg class="pen-line" width="22" height="8" aria-hidden="true">
-      <line x1="0" x2="22" y1="4" y2="4" stroke={`var(--pen-${ink})`} stroke-width="2" stroke-dasharray={(DASHES[ink - 1] ?? []).join(" ")} />
+      <line x1="0" x2="22" y1="4" y2="4" stroke={`var(--pen-${ink})`} stroke-width="2" stroke-dasharray={(DASHES[dash] ?? []).join(" ")} />
     </svg>
   );
 }
@@ -79,7 +79,7 @@ function Chip(props: {
   });
   return (
     <li class="chip">
-      <Inked ink={pen.ink} />
+      <Inked ink={pen.ink} dash={pen.dash} />
       <span>{name}</span>
       {pen.signal.estimated && <span class="tag" title={w.estimatedTitle}>{w.estimated}</span>}
       <b class="live chip-value">{reading}</b>
@@ -168,7 +168,7 @@ function BandLane(props: {
 }
 
 function heightOf(lanes: number): number {
-  return lanes <= 1 ? 330 : lanes === 2 ? 190 : lanes === 3 ? 140 : 112;
+  return lanes <= 1 ? 400 : lanes === 2 ? 220 : lanes === 3 ? 150 : 116;
 }
 
 export function TrendPanel({ asset, pens, toggle }: { asset: Asset; pens: readonly Pen[]; toggle: (path: string) => void }) {
@@ -231,8 +231,7 @@ export function TrendPanel({ asset, pens, toggle }: { asset: Asset; pens: readon
   const span = useComputed(() => frozen.value.end - frozen.value.start);
   const caption = useComputed(() => {
     const { start, end } = frozen.value;
-    const now = tick.value;
-    return `${zone.value.date(start)} ${zone.value.clock(start)} – ${zone.value.moment(end, start)}  (${lasting(end - start)})  ${zone.value.name}${now === 0 ? "" : ""}`;
+    return `${zone.value.date(start)} ${zone.value.clock(start)} – ${zone.value.moment(end, start)}  (${lasting(end - start)})  ${zone.value.name}`;
   });
   const summary = useComputed(() =>
     words.value.trendSummary(
@@ -288,7 +287,7 @@ export function TrendPanel({ asset, pens, toggle }: { asset: Asset; pens: readon
         </div>
       </header>
       <ul class="chips" aria-label={w.pens}>
-        {pens.map((pen) => (
+        {[...charts.flatMap((l) => l.pens), ...bands].map((pen) => (
           <Chip key={pen.path} pen={pen} home={asset} series={data.series} cursor={cursor} remove={() => toggle(pen.path)} />
         ))}
         <li>

@@ -3,9 +3,9 @@
 import { computed } from "@preact/signals";
 import { useMemo } from "preact/hooks";
 
-import type { Asset } from "../api";
+import { api, type Asset, type Signal } from "../api";
 import { concernsAt } from "../attention";
-import { tick } from "../clock";
+import { plantNow, tick } from "../clock";
 import { useFetched } from "../fetched";
 import { cell } from "../live";
 import { say, words } from "../locale";
@@ -23,11 +23,21 @@ export function incomerOf(assets: readonly Asset[]): Asset | undefined {
   return assets.find((a) => a.type === "incomer") ?? assets.find((a) => a.role === "meter" && a.id !== "unassigned");
 }
 
+/** kWh over the last hours: a register's increase; a balance that may fall, its change. */
+async function energyOver(s: Signal, abort: AbortSignal): Promise<number | null> {
+  if (s.kind === "counter") return increaseOver(s.path, LOOK_BACK_MS, abort);
+  const now = plantNow();
+  const reply = await api.aggregate(s.path, now - LOOK_BACK_MS, now, LOOK_BACK_MS, abort);
+  const first = reply.first.find((v) => v !== null);
+  const last = reply.last.findLast((v) => v !== null);
+  return first == null || last == null ? null : last - first;
+}
+
 function Energy({ asset }: { asset: Asset }) {
   const s = signalOf(asset, "energy");
   const fetched = useFetched<number | null>(
     s === undefined ? null : s.path,
-    (abort) => increaseOver(s?.path ?? "", LOOK_BACK_MS, abort),
+    (abort) => (s === undefined ? Promise.resolve(null) : energyOver(s, abort)),
   );
   if (s === undefined) return <span class="quiet">{NOTHING}</span>;
   const value = fetched.value.state === "here" ? fetched.value.data : null;

@@ -65,20 +65,23 @@ export function Band(props: {
       ink.fillStyle = fills.unknown;
       ink.fillRect(0, 0, w, height);
       for (const span of mergeRuns(all, start, end, w, lookOf(s))) {
+        // Whole device pixels: seams between neighbours would show as stripes.
+        const from = Math.round(span.from * ratio) / ratio;
+        const to = Math.max(Math.round(span.to * ratio) / ratio, from + 1 / ratio);
         let y = height;
         for (const { look, part } of span.share) {
           const tall = span.share.length === 1 ? height : part * height;
           y -= tall;
           ink.fillStyle = fills[look];
-          ink.fillRect(span.from, y, Math.max(span.to - span.from, 1), tall);
+          ink.fillRect(from, y, to - from, tall);
           if (look === "stopped") {
             ink.fillStyle = token("--line");
-            ink.fillRect(span.from, y, span.to - span.from, 1);
-            ink.fillRect(span.from, y + tall - 1, span.to - span.from, 1);
+            ink.fillRect(from, y, to - from, 1);
+            ink.fillRect(from, y + tall - 1, to - from, 1);
           }
           if (look === "down" || look === "held") {
             ink.fillStyle = token(look === "down" ? "--p1" : "--p2");
-            ink.fillRect(span.from, 0, Math.max(span.to - span.from, 2), 3);
+            ink.fillRect(from, 0, Math.max(to - from, 2), 3);
           }
         }
       }

@@ -49,7 +49,7 @@ export function qualityWord(judged: Judgement, s: Signal): string {
     case "stale":
       return w.stale;
     case "uncertain":
-      return s.estimated ? w.estimatedTitle : w.uncertain;
+      return s.estimated ? w.estimatedWord : w.uncertain;
     case "sim":
       return w.simulated;
     case "bad":

@@ -143,7 +143,7 @@ export function Chart(props: {
           label: pen.path,
           stroke: token(`--pen-${pen.ink}`),
           width: 1.5,
-          dash: [...(DASHES[pen.ink - 1] ?? [])],
+          dash: [...(DASHES[pen.dash] ?? [])],
           points: { show: false },
           spanGaps: false,
           ...(pen.signal.kind === "measurement" ? {} : { paths: stepped }),

@@ -12,6 +12,8 @@ export interface Pen {
   readonly asset: Asset;
   /** 1..6 */
   readonly ink: number;
+  /** Place among the pens of its lane, 0 first: the dash goes by it. */
+  readonly dash: number;
 }
 
 const FIRST = ["power", "vibration", "tank_temperature", "pressure", "spindle_speed", "good_count", "part_count"];
@@ -28,8 +30,12 @@ export function pensOf(text: string | null, asset: Asset): Pen[] {
   const paths = text === null ? defaultPens(asset) : text.split(",").filter((p) => p !== "");
   return [...new Set(paths)].slice(0, MOST_PENS).flatMap((path, i) => {
     const found = signalAt(path);
-    return found === undefined || found.signal.kind === "text" ? [] : [{ path, ...found, ink: i + 1 }];
+    return found === undefined || found.signal.kind === "text" ? [] : [{ path, ...found, ink: i + 1, dash: 0 }];
   });
+}
+
+function laneKey(s: Signal): string {
+  return s.unit === "" ? `${s.kind}:${s.id.replace(/_limit$/, "")}` : s.unit;
 }
 
 export interface Lane {
@@ -45,8 +51,9 @@ export function lanesOf(pens: readonly Pen[]): { charts: Lane[]; bands: Pen[] } 
   for (const pen of pens) {
     if (pen.signal.kind === "state") bands.push(pen);
     else {
-      const key = pen.signal.unit === "" ? `${pen.signal.kind}:${pen.signal.id.replace(/_limit$/, "")}` : pen.signal.unit;
-      charts.set(key, [...(charts.get(key) ?? []), pen]);
+      const key = laneKey(pen.signal);
+      const had = charts.get(key) ?? [];
+      charts.set(key, [...had, { ...pen, dash: had.length }]);
     }
   }
   return { charts: [...charts].map(([key, own]) => ({ key, unit: own[0]?.signal.unit ?? "", pens: own })), bands };

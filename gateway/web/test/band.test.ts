@@ -1,0 +1,66 @@
+import { describe, expect, test } from "vitest";
+
+import { extendRuns, mergeRuns, packmlLook, runAt, totals } from "../src/band";
+
+const run = (start: number, end: number, state: number | null) => ({ start, end, state, status: 0 });
+const look = (r: { state: number | null }) => packmlLook(r.state);
+
+describe("mergeRuns", () => {
+  test("runs wider than a few pixels are drawn as they are, clipped to the window", () => {
+    const spans = mergeRuns([run(-50, 40, 6), run(40, 150, 9)], 0, 100, 100, look);
+    expect(spans).toEqual([
+      { from: 0, to: 40, share: [{ look: "running", part: 1 }] },
+      { from: 40, to: 100, share: [{ look: "down", part: 1 }] },
+    ]);
+  });
+
+  test("short stops are gathered with their share, and never vanish", () => {
+    const runs = Array.from({ length: 500 }, (_, i) => run(i * 10, i * 10 + 10, i % 10 === 0 ? 9 : 6));
+    const spans = mergeRuns(runs, 0, 5000, 100, look);
+    const wide = (kind: string) => spans.flatMap((s) => s.share.filter((p) => p.look === kind).map((p) => p.part * (s.to - s.from)));
+    expect(wide("down").reduce((a, b) => a + b, 0)).toBeCloseTo(10, 6);
+    expect(wide("running").reduce((a, b) => a + b, 0)).toBeCloseTo(90, 6);
+    expect(Math.max(...spans.map((s) => s.to - s.from))).toBeLessThanOrEqual(6.3);
+  });
+
+  test("spans never overlap and keep holes open", () => {
+    const spans = mergeRuns([run(0, 1, 6), run(1, 2, 4), run(50, 51, 6)], 0, 100, 100, look);
+    expect(spans.map((s) => [s.from, s.to])).toEqual([
+      [0, 2],
+      [50, 51],
+    ]);
+  });
+
+  test("neighbours of one look become one span", () => {
+    expect(mergeRuns([run(0, 20, 8), run(20, 60, 9)], 0, 100, 100, look)).toHaveLength(1);
+  });
+});
+
+test("totals count only the window; unknown is its own state", () => {
+  const sum = totals([run(0, 10, 6), run(10, 30, null), run(30, 60, 6)], 5, 50);
+  expect([...sum]).toEqual([
+    [6, 25],
+    [null, 20],
+  ]);
+});
+
+describe("extendRuns", () => {
+  const sample = (value: number | null, time: number) => ({ value, status: 0, time });
+  test("the last state lasts until now", () => {
+    expect(extendRuns([run(0, 10, 6)], sample(6, 8), 40)).toEqual([run(0, 40, 6)]);
+  });
+  test("a newer state ends it", () => {
+    expect(extendRuns([run(0, 10, 6)], sample(9, 25), 40)).toEqual([run(0, 25, 6), run(25, 40, 9)]);
+  });
+  test("an older sample changes nothing", () => {
+    expect(extendRuns([run(20, 30, 6)], sample(9, 10), 40)).toEqual([run(20, 40, 6)]);
+  });
+  test("without history it begins with the sample", () => {
+    expect(extendRuns([], sample(6, 10), 40)).toEqual([run(10, 40, 6)]);
+    expect(extendRuns([], sample(null, 0), 40)).toEqual([]);
+  });
+  test("what holds at a moment", () => {
+    expect(runAt([run(0, 10, 6), run(10, 20, 9)], 12)?.state).toBe(9);
+    expect(runAt([run(5, 10, 6)], 2)).toBeNull();
+  });
+});
