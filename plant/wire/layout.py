@@ -84,9 +84,13 @@ class Layout:
     def read(self, data: bytes) -> tuple[Int64, Int64, Float64 | float, UInt32 | int]:
         """Alias, time, value and status of a run that matches."""
         record: Any = np.frombuffer(data, self.record)
-        alias = record["alias"].astype(np.int64)
-        alias = (alias & 0x7F) | ((alias >> 1) & 0x3F80)
-        time = _gather(record["time"].astype(np.uint64) >> np.uint64(16))
+        short = record["alias"]
+        alias = ((short & 0x7F) | ((short >> 1) & 0x3F80)).astype(np.int64)
+        word = record["time"] >> np.uint64(16)
+        if (word == word[0]).all():  # a whole poll has one time
+            time = np.full(len(word), _gather(word[:1])[0])
+        else:
+            time = _gather(word)
         value = np.nan if self.null else record["value"].astype(np.float64)
         if not self.severity:
             return alias, time, value, 0
