@@ -21,7 +21,9 @@ class Scaling:
 
     def __init__(self, signals: Sequence[Signal], index: Sequence[int]) -> None:
         self.index: Int32 = np.array(index, np.int32)
-        self._scale = np.array([s.scale for s in signals], np.float64)
+        factors = [_factors(s.scale) for s in signals]
+        self._times = np.array([times for times, _ in factors], np.float64)
+        self._per = np.array([per for _, per in factors], np.float64)
         self._offset = np.array([s.offset for s in signals], np.float64)
         bounds = [s.range or (-np.inf, np.inf) for s in signals]
         self._low = np.array([low for low, _ in bounds], np.float64)
@@ -35,7 +37,7 @@ class Scaling:
     def apply(self, raw: SampleBatch, clock: Clock, *, trusted: bool = True) -> SampleBatch:
         """A batch of the process's signals; the raw one counts in points."""
         at = raw.signal
-        value = raw.value * self._scale[at] + self._offset[at]
+        value = raw.value * self._times[at] / self._per[at] + self._offset[at]
         status = raw.status
         odd = (value < self._low[at]) | (value > self._high[at])
         if odd.any():
@@ -68,3 +70,15 @@ class Scaling:
     def lost(self, now: int, status: StatusCode = StatusCode.BadNoCommunication) -> SampleBatch:
         """All points without a value: the peer is gone."""
         return SampleBatch.of(self.index, now, np.nan, status)
+
+
+def _factors(scale: float) -> tuple[float, float]:
+    """A scale as multiplier and divisor, so that 1674 at 0.01 is 16.74 and not 16.740000000000002.
+
+    >>> _factors(0.01), _factors(2.5), _factors(-0.1)
+    ((1.0, 100.0), (2.5, 1.0), (1.0, -10.0))
+    """
+    per = round(1 / scale) if scale else 1
+    if abs(scale) < 1 and per and abs(per * scale - 1) < 1e-12:
+        return 1.0, float(per)
+    return scale, 1.0

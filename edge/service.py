@@ -143,16 +143,17 @@ class EdgeNode:
         if supervisor.stopping.is_set():
             self._uplink.close()
             return
-        delivering = []
+        reading, delivering = [], []
         for runner in self.runners:
-            supervisor.source(f"source {runner.name}", runner.run, retry=False)
+            reading.append(supervisor.source(f"source {runner.name}", runner.run, retry=False))
             deliver = partial(self.acquisition.deliver, runner)
             delivering.append(supervisor.start(f"deliver {runner.name}", deliver))
         supervisor.source("tick", self._tick, retry=False)
         log.info("%d sources, %d signals", len(self.runners), len(self.signals))
         ports.ready()
         await supervisor.stopping.wait()
-        for runner in self.runners:
+        await asyncio.wait(reading)
+        for runner in self.runners:  # one that was stopped before it began has not closed it
             runner.answers.close()
         await asyncio.gather(*delivering)
         self._uplink.close()

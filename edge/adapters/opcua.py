@@ -1,7 +1,9 @@
 """OPC UA client: one subscription, drained in order, nothing dropped silently."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 from urllib.parse import urlsplit
@@ -101,8 +103,8 @@ class OpcUa(BaseModel):
     ) -> AsyncIterator[Session]:
         """Connect and subscribe."""
         try:
-            from edge.adapters.opcua_session import connected
+            session_module = await asyncio.to_thread(import_module, "edge.adapters.opcua_session")
         except ImportError as error:
             raise ConfigError(f"OPC UA needs asyncua: install kaikou[opcua] ({error})") from error
-        async with connected(self, points, clock, folder) as session:
+        async with session_module.connected(self, points, clock, folder) as session:
             yield session
