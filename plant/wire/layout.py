@@ -88,7 +88,7 @@ class Layout:
         alias = ((short & 0x7F) | ((short >> 1) & 0x3F80)).astype(np.int64)
         word = record["time"] >> np.uint64(16)
         if (word == word[0]).all():  # a whole poll has one time
-            time = np.full(len(word), _gather(word[:1])[0])
+            time = np.full(len(word), _gather_one(int(word[0])), np.int64)
         else:
             time = _gather(word)
         value = np.nan if self.null else record["value"].astype(np.float64)
@@ -112,6 +112,11 @@ def _gather(word: NDArray[np.uint64]) -> Int64:
     lanes = (word & _LOW) | ((word >> 1) & _LANES)
     time = (lanes & 0x3FFF) | ((lanes >> 2) & 0xFFF_C000) | ((lanes >> 4) & 0x3FF_F000_0000)
     return np.asarray(time.astype(np.int64))
+
+
+def _gather_one(word: int) -> int:
+    """The same for one."""
+    return sum(((word >> (8 * i)) & 0x7F) << (7 * i) for i in range(6))
 
 
 def _layout(severity: int, null: bool, historical: bool) -> Layout:
