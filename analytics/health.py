@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from analytics.energy import Steps
 from plant.flow.sample import Event, Float64, SampleBatch
@@ -30,6 +31,9 @@ WINDOW = 60
 """Readings under load that one index is made of."""
 SETTLE_MS = 4000
 """After load begins, the spindle starts and the sensor's own window fills."""
+LOADED = (0.6, 1.5)
+"""Load is a current within these shares of the upper quartile while the machine works: below, the
+spindle stands between parts; above, it starts."""
 SILENT = 0.35
 """Under load a sound sensor never shows less than this share of what is expected."""
 SPREAD = 2.0
@@ -48,20 +52,36 @@ class Baseline:
     b: float
     spread: float
     level: float
+    ampere: float
 
     @classmethod
-    def learn(cls, current: Float64, vibration: Float64) -> "Baseline":
-        """From sound readings under load; a negative slope is no physics and is taken as 0."""
+    def learn(cls, readings: Sequence[tuple[float, float, float]]) -> "Baseline | None":
+        """From (current before, current, vibration) of a sound machine that works.
+
+        None while too few of them are under load. A negative slope is no physics and taken as 0.
+        """
+        before, current, vibration = np.array(readings).T
+        ampere = float(np.quantile(current, 0.75))
+        use = loaded(before, ampere) & loaded(current, ampere) & (vibration > 0.0)
+        if use.sum() < LEARN:
+            return None
+        current, vibration = current[use], vibration[use]
         b, a = np.polyfit(current, vibration, 1) if np.ptp(current) > 1.0 else (0.0, 0.0)
         if b <= 0.0:
             b, a = 0.0, float(np.median(vibration))
         expected = a + b * current
         low, high = np.quantile(np.log(vibration / expected), [0.1, 0.9])
-        return cls(float(a), float(b), max(float(high - low), 0.1), float(np.median(vibration)))
+        level = float(np.median(vibration))
+        return cls(float(a), float(b), max(float(high - low), 0.1), level, ampere)
 
     def expected(self, current: Float64) -> Float64:
         """mm/s at a load; never below half of the level, where the line leaves what was seen."""
         return np.maximum(self.a + self.b * current, 0.5 * self.level)
+
+
+def loaded(current: Float64, ampere: float) -> NDArray[np.bool_]:
+    """Whether a current is one under load; ``ampere`` is the upper quartile at work."""
+    return (current >= LOADED[0] * ampere) & (current <= LOADED[1] * ampere)
 
 
 class Health:
@@ -77,7 +97,7 @@ class Health:
         self.outputs: Sequence[str] = tuple(f"{asset.id}/{i}" for i in ids)
         self._tail = SampleBatch.empty()
         self._until = 0
-        self._learning: list[tuple[float, float]] = []
+        self._learning: list[tuple[float, float, float]] = []
         self._window: deque[tuple[float, float]] = deque(maxlen=WINDOW)
         self._baseline: Baseline | None = None
         self._doubtful = False
@@ -90,9 +110,9 @@ class Health:
         """See ``Estimator``."""
         self._take(SampleBatch.concat([self._tail, rows]), now)
         if self._baseline is None and len(self._learning) >= LEARN:
-            current, vibration = np.array(self._learning).T
-            self._baseline = Baseline.learn(current, vibration)
-            self._learning.clear()
+            self._baseline = Baseline.learn(self._learning)
+            if self._baseline is not None:
+                self._learning.clear()
         if self._baseline is None:
             waiting = np.full(len(self.outputs), StatusCode.BadWaitingForInitialData, np.uint32)
             return self._batch(now, np.full(len(self.outputs), np.nan), waiting)
@@ -105,24 +125,28 @@ class Health:
         return self._batch(now, self._out, status)
 
     def _take(self, rows: SampleBatch, now: int) -> None:
-        """Readings under settled load since the last call, each with the current of its moment."""
+        """Readings since the last call while it works, each with the current of its moment."""
         vibration, current, activity = (
             Steps.of(rows.take(rows.signal == i)) for i in range(len(self.inputs))
         )
         fresh = (vibration.time > self._until) & ~np.isnan(vibration.value)
         times = vibration.time[fresh]
-        loaded = (activity.at(times) >= WORKING) & (activity.at(times - SETTLE_MS) >= WORKING)
-        ampere = current.at(times)
-        use = loaded & ~np.isnan(ampere)
-        pairs = list(zip(ampere[use].tolist(), vibration.value[fresh][use].tolist(), strict=True))
+        use = activity.at(times) >= WORKING
+        before, ampere = current.at(times - SETTLE_MS), current.at(times)
+        use &= ~np.isnan(ampere) & ~np.isnan(before)
+        readings = zip(before[use], ampere[use], vibration.value[fresh][use], strict=True)
         if self._baseline is None:
-            self._learning += [p for p in pairs if p[1] > 0.0]
-        self._window.extend(pairs)
-        self._fresh += len(pairs)
+            self._learning += [(float(b), float(a), float(v)) for b, a, v in readings]
+            del self._learning[: -20 * LEARN]
+        else:
+            level = self._baseline.ampere
+            use &= loaded(before, level) & loaded(ampere, level)
+            self._window.extend(zip(ampere[use], vibration.value[fresh][use], strict=True))
+            self._fresh += int(use.sum())
         keep = rows.source_time > now - 4 * SETTLE_MS
         for signal in range(len(self.inputs)):
-            before = np.flatnonzero((rows.signal == signal) & ~keep)
-            keep[before[-1:]] = True
+            earlier = np.flatnonzero((rows.signal == signal) & ~keep)
+            keep[earlier[-1:]] = True
         self._tail = rows.take(keep)
         self._until = max(self._until, int(times[-1]) if len(times) else 0)
 
@@ -166,12 +190,16 @@ class Health:
     def saved(self) -> Mapping[str, float]:
         """The baseline: it must not be learnt anew from a machine that has worn meanwhile."""
         b = self._baseline
-        return {"a": b.a, "b": b.b, "spread": b.spread, "level": b.level} if b else {}
+        return (
+            {"a": b.a, "b": b.b, "spread": b.spread, "level": b.level, "ampere": b.ampere}
+            if b
+            else {}
+        )
 
     def restore(self, saved: Mapping[str, float]) -> None:
         """See ``Estimator``."""
         if "level" in saved:
-            self._baseline = Baseline(saved["a"], saved["b"], saved["spread"], saved["level"])
+            self._baseline = Baseline(*(saved[n] for n in ("a", "b", "spread", "level", "ampere")))
 
 
 def health_of(asset: Asset) -> Health | None:

@@ -53,7 +53,10 @@ def estimators_of(plant: Plant) -> list[Estimator]:
 class Course:
     """How far the estimators have come, and what they publish.
 
-    ``paths`` are what is read, ``signals`` what is published; both only name this plant's.
+    An estimator may use what one before it found: that does not go through the historian first.
+
+    paths      everything that an estimator asks for
+    published  the signals of this process, in the order of its outbox
     """
 
     def __init__(self, plant: Plant, saved: Mapping[str, Mapping[str, float]]) -> None:
@@ -71,6 +74,9 @@ class Course:
         self._told_value = np.full(len(self.published), np.inf)
         self._told_status = np.zeros(len(self.published), np.uint32)
         self._told_at = np.zeros(len(self.published), np.int64)
+        self._path_of = np.array([place.get(s.path, -1) for s in self.published], np.int32)
+        self._ours = np.zeros(len(self.paths), np.bool_)
+        self._ours[self._path_of[self._path_of >= 0]] = True
         for estimator in self.estimators:
             estimator.restore(saved.get(estimator.name, {}))
 
@@ -83,6 +89,7 @@ class Course:
         rows = rows.take(np.argsort(rows.source_time, kind="stable"))
         found: list[SampleBatch] = []
         events: list[Event] = []
+        rows = rows.take(~self._ours[rows.signal])
         for estimator, inputs, outputs in zip(
             self.estimators, self._inputs, self._outputs, strict=True
         ):
@@ -96,6 +103,9 @@ class Course:
             known = signal >= 0
             out = SampleBatch.of(signal, out.source_time, out.value, out.status)
             found.append(out.take(known))
+            at = self._path_of[found[-1].signal]
+            asked = SampleBatch.of(at, found[-1].source_time, found[-1].value, found[-1].status)
+            rows = SampleBatch.concat([rows, asked.take(at >= 0)])
             events += estimator.events()
         self.until = now
         return self._worth(SampleBatch.concat(found)), events

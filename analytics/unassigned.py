@@ -44,13 +44,15 @@ class Unassigned:
 
     def update(self, rows: SampleBatch, now: int) -> SampleBatch:
         """See ``Estimator``."""
+        first = self._register.base is None
         good = rows.take((rows.signal == self._at) & ~is_bad(rows.status))
         for time, value in zip(good.source_time.tolist(), good.value.tolist(), strict=True):
             self._taken += sum(i.energy for i in self._register.read(time, value))
         self._value[rows.signal] = rows.value
         self._status[rows.signal] = rows.status
         self._time[rows.signal] = rows.source_time
-        (power, status), (energy, energy_status) = self._power(now), self._energy()
+        power, status = self._power(now)
+        energy, energy_status = self._energy(first)
         return SampleBatch.of([0, 1], [now, now], [power, energy], [status, energy_status])
 
     def _power(self, now: int) -> tuple[float, int]:
@@ -63,7 +65,8 @@ class Unassigned:
         exact = bool(known.all() and is_good(status).all())
         return rest, StatusCode.Good if exact else StatusCode.UncertainSubNormal
 
-    def _energy(self) -> tuple[float, int]:
+    def _energy(self, first: bool) -> tuple[float, int]:
+        """An account that is there at the first reading began with it, a later one counts anew."""
         if self._register.base is None:
             return np.nan, StatusCode.BadWaitingForInitialData
         used, exact = 0.0, True
@@ -71,7 +74,8 @@ class Unassigned:
             if np.isnan(self._value[i]):
                 exact = False
                 continue
-            base = self._base.setdefault(self.inputs[i], float(self._value[i]))
+            begin = 0.0 if first else float(self._value[i])
+            base = self._base.setdefault(self.inputs[i], begin)
             used += float(self._value[i]) - base
             exact &= bool(is_good(self._status[i : i + 1])[0])
         return self._taken - used, StatusCode.Good if exact else StatusCode.UncertainSubNormal
