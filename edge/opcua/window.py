@@ -69,6 +69,7 @@ class Window:
         self._texts: dict[int, Text] = {}
         self._fresh: set[int] = set()
         self._monitored = np.zeros(0, np.bool_)
+        self._watched = 0
         self._cursor = live.cursor()
 
     def pane(self, index: int, kind: SignalKind) -> Pane:
@@ -79,6 +80,7 @@ class Window:
 
         def changed(watched: bool) -> None:
             self._monitored[index] = watched
+            self._watched += 1 if watched else -1
 
         self._panes[index] = Pane(index, kind, Watchers(changed))
         return self._panes[index]
@@ -86,10 +88,12 @@ class Window:
     @property
     def monitored(self) -> int:
         """How many signals at least one client monitors."""
-        return int(self._monitored.sum())
+        return self._watched
 
     def text(self, text: Text) -> None:
         """A newer string."""
+        if text.signal not in self._panes:
+            return
         self._texts[text.signal] = text
         self._fresh.add(text.signal)
 
@@ -111,6 +115,9 @@ class Window:
 
     async def push(self) -> int:
         """Give what changed since the last call to those who monitor it."""
+        if not self._watched:  # a monitored item reads its first value itself
+            self._fresh.clear()
+            return 0
         changed = self._cursor.changed()
         changed = changed[changed < len(self._monitored)]
         wanted: Sequence[int] = changed[self._monitored[changed]].tolist()

@@ -2,12 +2,9 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -18,109 +15,30 @@ from asyncua.crypto.security_policies import (
     SecurityPolicyAes256Sha256RsaPss,
     SecurityPolicyBasic256Sha256,
 )
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from edge.opcua import channel
-from edge.opcua.server import OpcUaServer
-from edge.opcua.trust import TrustStore, fingerprint
+from edge.opcua.trust import TrustStore
 from edge.opcua.user import Users
-from edge.opcua.window import Window
 from plant.errors import ConfigError
-from plant.flow.live import LiveTable, SignalTable
-from plant.flow.sample import SampleBatch, Text
+from plant.flow.sample import Text
 from plant.flow.status import StatusCode
-from plant.model.plant import Asset, Broker, Edge, Gateway, OpcUa, OpcUaUser, Plant
-from plant.model.signal import Label, Signal, SignalKind
-
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-PASSWORD = "correct horse battery"
-T0 = 1_790_000_000_000
-
-
-def a_signal(
-    asset: str, name: str, kind: SignalKind = SignalKind.MEASUREMENT, **more: Any
-) -> Signal:
-    """A signal with names in both languages."""
-    label = Label(f"{name}的名字", name.capitalize())
-    return Signal(f"{asset}/{name}", asset, name, label, kind, **more)
-
-
-def a_plant(assets: Sequence[Asset], **opcua: Any) -> Plant:
-    """A plant with one edge and its server on a free port."""
-    users = (OpcUaUser("scada", PASSWORD),)
-    server = OpcUa(**({"port": 0, "users": users} | opcua))
-    return Plant(
-        enterprise="kaikou",
-        site="demo",
-        name=Label("示范工厂", "Demo plant"),
-        timezone=ZoneInfo("Asia/Shanghai"),
-        host_id="kaikou",
-        broker=Broker(),
-        historian=None,
-        gateway=Gateway(),
-        lines={},
-        edges={"edge1": Edge("edge1", Label("一", "One"), {}, opcua=server)},
-        assets={asset.id: asset for asset in assets},
-        simulated=True,
-        hash="",
-    )
-
-
-def an_asset(name: str, signals: Sequence[Signal]) -> Asset:
-    """A machine of edge1."""
-    return Asset(name, "lathe", Label("车床", "Lathe"), "machine", "edge1", None, tuple(signals))
-
-
-LATHE = an_asset(
-    "lathe",
-    [
-        a_signal("lathe", "power", unit="kW", range=(0.0, 20.0), simulated=True),
-        a_signal("lathe", "part_count", SignalKind.COUNTER),
-        a_signal(
-            "lathe",
-            "activity",
-            SignalKind.STATE,
-            states={0: Label("无", "No"), 1: Label("待", "Idle")},
-        ),
-        a_signal("lathe", "light", SignalKind.STATE, states={20: Label("绿", "Green")}),
-        a_signal("lathe", "program", SignalKind.TEXT),
-    ],
+from plant.model.plant import OpcUaUser
+from tests.edge.opcua_support import (
+    PASSWORD,
+    T0,
+    Notes,
+    Pair,
+    Running,
+    a_certificate,
+    a_client,
+    a_signal,
+    an_asset,
+    node,
+    serving,
+    trust,
 )
 
-
-@dataclass
-class Running:
-    """A server at work, and what it shows."""
-
-    server: OpcUaServer
-    window: Window
-    folder: Path
-
-    @property
-    def url(self) -> str:
-        """Where it listens."""
-        return f"opc.tcp://127.0.0.1:{self.server.port}/kaikou/edge1"
-
-    def show(self, path: str, value: float, status: int = 0, time: int = T0) -> None:
-        """A newer sample."""
-        at = self.window.live.table.index(path)
-        self.window.live.update(SampleBatch.of([at], [time], [value], [status]))
-
-
-@contextlib.asynccontextmanager
-async def serving(
-    folder: Path, assets: Sequence[Asset] = (LATHE,), **opcua: Any
-) -> AsyncIterator[Running]:
-    """Run a server."""
-    window = Window(LiveTable(SignalTable()))
-    plant = a_plant(assets, **opcua)
-    shown = [(asset, asset.signals) for asset in assets]
-    async with OpcUaServer(plant, "edge1", folder, window, shown) as server:
-        yield Running(server, window, folder)
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -130,98 +48,19 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Run
         yield it
 
 
-def a_certificate(
-    folder: Path,
-    uri: str = "urn:test:client",
-    *,
-    days: int = 30,
-    bits: int = 2048,
-    client: bool = True,
-) -> tuple[Path, Path]:
-    """A client's certificate and key."""
-    folder.mkdir(exist_ok=True)
-    key = rsa.generate_private_key(public_exponent=65537, key_size=bits)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Test client")])
-    now = datetime.now(UTC).timestamp()
-    usage = dict.fromkeys(
-        ("key_agreement", "key_cert_sign", "crl_sign", "encipher_only", "decipher_only"), False
-    ) | dict.fromkeys(
-        ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment"), True
-    )
-    purpose = ExtendedKeyUsageOID.CLIENT_AUTH if client else ExtendedKeyUsageOID.SERVER_AUTH
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(datetime.fromtimestamp(now - 100 * 86_400, UTC))
-        .not_valid_after(datetime.fromtimestamp(now + days * 86_400, UTC))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri)]), critical=False
-        )
-        .add_extension(x509.KeyUsage(**usage), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    certificate, key_file = folder / "client.der", folder / "client.pem"
-    certificate.write_bytes(made.public_bytes(serialization.Encoding.DER))
-    key_file.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return certificate, key_file
-
-
-async def a_client(
-    running: Running,
-    pair: tuple[Path, Path],
-    *,
-    policy: Any = SecurityPolicyBasic256Sha256,
-    mode: Any = ua.MessageSecurityMode.SignAndEncrypt,
-    user: tuple[str, str] | None = ("scada", PASSWORD),
-    uri: str = "urn:test:client",
-) -> Client:
-    """A client with a certificate and a user, not connected yet."""
-    client = Client(running.url, timeout=5)
-    client.application_uri = uri
-    await client.set_security(policy, pair[0], pair[1], mode=mode)
-    if user:
-        client.set_user(user[0])
-        client.set_password(user[1])
-    return client
-
-
-def trust(running: Running, pair: tuple[Path, Path]) -> None:
-    """Let a certificate in, as a person who copies the file does."""
-    der = pair[0].read_bytes()
-    (running.folder / "trusted" / f"{fingerprint(der)}.der").write_bytes(der)
-
-
-Pair = tuple[Path, Path]
-
-
 @pytest.fixture(scope="module")
 def pair(running: Running, tmp_path_factory: pytest.TempPathFactory) -> Pair:
     """A certificate and key that the server trusts."""
     made = a_certificate(tmp_path_factory.mktemp("client"))
-    trust(running, made)
+    trust(running.folder, made)
     return made
 
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def client(running: Running, pair: Pair) -> AsyncIterator[Client]:
     """A client that is let in."""
-    async with await a_client(running, pair) as it:
+    async with await a_client(running.url, pair) as it:
         yield it
-
-
-def node(client: Client, path: str) -> Any:
-    """A node of ours."""
-    return client.get_node(f"ns=2;s={path}")
 
 
 # ------------------------------------------------------------------------------------- looking
@@ -267,22 +106,6 @@ async def test_values_are_read_from_the_live_table_with_status_and_source_time(
     assert await node(client, "lathe/program").read_value() == "O1234"
 
 
-class Notes:
-    """Takes notifications."""
-
-    def __init__(self) -> None:
-        self.queue: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
-
-    def datachange_notification(self, node: Any, value: Any, _data: Any) -> None:
-        """asyncua calls this."""
-        self.queue.put_nowait((node.nodeid.Identifier, value))
-
-    async def next(self) -> tuple[str, Any]:
-        """The next one."""
-        async with asyncio.timeout(5):
-            return await self.queue.get()
-
-
 async def test_only_what_is_monitored_is_pushed(running: Running, client: Client) -> None:
     window = running.window
     running.show("lathe/power", 1.0)
@@ -306,7 +129,7 @@ async def test_only_what_is_monitored_is_pushed(running: Running, client: Client
 
 
 async def test_names_come_in_the_language_that_is_asked_for(running: Running, pair: Pair) -> None:
-    client = await a_client(running, pair)
+    client = await a_client(running.url, pair)
     client._locale = ["zh-CN"]
     async with client:
         assert (await node(client, "lathe/power").read_display_name()).Text == "power的名字"
@@ -323,7 +146,7 @@ async def test_names_come_in_the_language_that_is_asked_for(running: Running, pa
     ],
 )
 async def test_the_three_policies(running: Running, pair: Pair, policy: Any) -> None:
-    async with await a_client(running, pair, policy=policy) as client:
+    async with await a_client(running.url, pair, policy=policy) as client:
         assert await client.get_namespace_index("urn:kaikou:kaikou:demo") == 2
 
 
@@ -340,8 +163,8 @@ async def test_large_assets_are_divided(tmp_path: Path) -> None:
     many = an_asset("press", [a_signal("press", f"s{n}") for n in range(450)])
     async with serving(tmp_path / "pki", [many]) as running:
         pair = a_certificate(tmp_path / "client")
-        trust(running, pair)
-        async with await a_client(running, pair) as client:
+        trust(running.folder, pair)
+        async with await a_client(running.url, pair) as client:
             press = await client.nodes.objects.get_child(["2:Kaikou", "2:demo", "2:press"])
             parts = await press.get_children()
             names = [(await part.read_browse_name()).Name for part in parts]
@@ -374,7 +197,7 @@ async def refused(client: Client) -> str:
 async def test_no_anonymous_no_default_admin_no_wrong_password(
     running: Running, pair: Pair, user: tuple[str, str] | None
 ) -> None:
-    assert await refused(await a_client(running, pair, user=user))
+    assert await refused(await a_client(running.url, pair, user=user))
 
 
 async def test_a_channel_without_security_is_for_discovery_only(running: Running) -> None:
@@ -394,7 +217,7 @@ async def test_a_channel_without_security_is_for_discovery_only(running: Running
 async def test_signing_alone_is_not_opened_by_a_client_that_does_not_ask(
     running: Running, pair: Pair
 ) -> None:
-    client = await a_client(running, pair)
+    client = await a_client(running.url, pair)
     client.security_policy.Mode = ua.MessageSecurityMode.Sign
     assert await refused(client)
 
@@ -403,7 +226,7 @@ async def test_an_unknown_client_is_kept_until_a_person_lets_it_in(
     running: Running, tmp_path: Path
 ) -> None:
     pair = a_certificate(tmp_path / "client")
-    assert "BadSecurityChecksFailed" in await refused(await a_client(running, pair))
+    assert "BadSecurityChecksFailed" in await refused(await a_client(running.url, pair))
     store = TrustStore(running.folder)
     waiting = store.rejected()[0]
     assert (waiting.subject, waiting.uri) == ("CN=Test client", "urn:test:client")
@@ -411,7 +234,7 @@ async def test_an_unknown_client_is_kept_until_a_person_lets_it_in(
     accepted = store.accept(waiting.fingerprint[:12].upper())
     assert accepted.fingerprint in [shown.fingerprint for shown in store.trusted()]
     assert accepted.fingerprint not in [shown.fingerprint for shown in store.rejected()]
-    async with await a_client(running, pair) as client:  # without a restart
+    async with await a_client(running.url, pair) as client:  # without a restart
         assert await client.get_namespace_array()
 
 
@@ -451,14 +274,14 @@ async def test_trust_fails_closed(tmp_path: Path) -> None:
 async def test_an_application_that_is_not_its_certificates_is_refused(
     running: Running, pair: Pair
 ) -> None:
-    assert "Uri" in await refused(await a_client(running, pair, uri="urn:somebody:else"))
+    assert "Uri" in await refused(await a_client(running.url, pair, uri="urn:somebody:else"))
 
 
 async def test_a_session_must_name_the_certificate_of_its_channel(
     running: Running, pair: Pair, tmp_path: Path
 ) -> None:
     other = a_certificate(tmp_path)
-    client = await a_client(running, pair)
+    client = await a_client(running.url, pair)
     await client.connect_sessionless()
     client.security_policy.host_certificate = other[0].read_bytes()
     with pytest.raises(ua.UaStatusCodeError) as caught:
@@ -500,7 +323,7 @@ async def test_subscriptions_are_slowed_and_capped_and_belong_to_their_session(
     assert all(s.data.RevisedLifetimeCount <= 1200 for s in inside)
     with pytest.raises(ua.uaerrors.BadTooManySubscriptions):
         await client.create_subscription(1000, Notes())
-    async with await a_client(running, pair) as other:
+    async with await a_client(running.url, pair) as other:
         (result,) = await other.uaclient.delete_subscriptions([subscriptions[0].subscription_id])
         assert result.value == ua.StatusCodes.BadSubscriptionIdInvalid
     assert len(inside) == 10
