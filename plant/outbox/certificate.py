@@ -4,10 +4,9 @@ import json
 from collections.abc import Mapping, Sequence
 from math import isnan
 
-from plant.flow.live import LiveTable
-from plant.flow.sample import SampleBatch, Text
 from plant.flow.status import StatusCode
 from plant.model.signal import Signal, SignalKind
+from plant.outbox.current import Values
 from plant.outbox.file import AliasKey
 from plant.outbox.split import RECORD_KEY, alias_key
 from plant.wire.birth import DataType, DeviceBirth, MetricBirth
@@ -15,10 +14,7 @@ from plant.wire.record import RECORD
 
 
 class Certificates:
-    """Writes births from the newest values.
-
-    ``texts`` is kept by the uplink: index of a text signal -> its newest string.
-    """
+    """Writes births from values of one moment."""
 
     def __init__(
         self,
@@ -26,15 +22,10 @@ class Certificates:
         node: str,
         aliases: Mapping[AliasKey, int],
         properties: Mapping[AliasKey, str],
-        *,
-        live: LiveTable,
-        texts: Mapping[int, Text],
     ) -> None:
         self._signals = signals
         self._aliases = aliases
         self._properties = properties
-        self._live = live
-        self._texts = texts
         self._keys = [alias_key(signal, node) for signal in signals]
         self._of: dict[str, list[int]] = {}
         for index, key in enumerate(self._keys):
@@ -45,23 +36,14 @@ class Certificates:
         """The devices of plant.yaml, without the node itself."""
         return [device for device in self._of if device]
 
-    def snapshot(self) -> SampleBatch:
-        """All values as they are now, so that every birth of a round tells the same moment."""
-        return SampleBatch.of(
-            range(len(self._signals)),
-            self._live.source_time[: len(self._signals)].copy(),
-            self._live.value[: len(self._signals)].copy(),
-            self._live.status[: len(self._signals)].copy(),
-        )
-
-    def node(self, values: SampleBatch) -> list[MetricBirth]:
+    def node(self, values: Values) -> list[MetricBirth]:
         """The node's own metrics."""
         record = MetricBirth(
             RECORD, self._aliases[RECORD_KEY], DataType.String, None, StatusCode.BadNoData
         )
         return [record, *self._metrics("", values)]
 
-    def device(self, device: str, values: SampleBatch) -> DeviceBirth:
+    def device(self, device: str, values: Values) -> DeviceBirth:
         """A device that is there, with its current values."""
         return DeviceBirth(device, self._metrics(device, values))
 
@@ -90,16 +72,17 @@ class Certificates:
         ]
         return DeviceBirth(birth.device, [*birth.metrics, *past], birth.dead)
 
-    def _metrics(self, device: str, values: SampleBatch) -> list[MetricBirth]:
+    def _metrics(self, device: str, values: Values) -> list[MetricBirth]:
         births = []
         for index in self._of.get(device, ()):
             signal, alias = self._signals[index], self._aliases[self._keys[index]]
             if signal.kind is not SignalKind.TEXT:
-                value, time = float(values.value[index]), int(values.source_time[index])
+                samples = values.samples
+                value, time = float(samples.value[index]), int(samples.source_time[index])
                 shown = None if isnan(value) else value
-                status = int(values.status[index])
+                status = int(samples.status[index])
                 births.append(MetricBirth.of(signal, alias, shown, status, time or None))
-            elif text := self._texts.get(index):
+            elif text := values.texts.get(index):
                 births.append(MetricBirth.of(signal, alias, text.text, text.status, text.time))
             else:
                 births.append(MetricBirth.of(signal, alias))

@@ -3,17 +3,16 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from plant.flow.clock import Clock
-from plant.flow.live import LiveTable
-from plant.flow.sample import Int32, Text
-from plant.flow.status import StatusCode
+from plant.flow.sample import SampleBatch
 from plant.outbox.certificate import Certificates
+from plant.outbox.current import Current, Values
 from plant.outbox.sender import (
     Acked,
     Birth,
@@ -22,17 +21,17 @@ from plant.outbox.sender import (
     Read,
     RowAhead,
     SenderEvent,
-    SendLive,
     SendRow,
     State,
     announce,
 )
 from plant.outbox.split import ROW_METRICS, Splitter, as_historical
 from plant.outbox.store import Outbox
+from plant.wire.birth import DeviceBirth
 from plant.wire.client import MqttClient
 from plant.wire.codec import TextSample, encode_metrics, encode_texts
 from plant.wire.edge_session import AckReceived, Command, EdgeSession, RebirthWanted
-from plant.wire.message import Outgoing, Row
+from plant.wire.message import Row
 
 if TYPE_CHECKING:
     from plant.outbox.row import KeptRow
@@ -47,12 +46,21 @@ class DeviceDeath:
 
 @dataclass(frozen=True, slots=True)
 class DeviceBack:
-    """Publish the DBIRTH of a device."""
+    """Publish the DBIRTH of a device, made when it came back; void after a round of births."""
 
-    device: str
+    birth: DeviceBirth
+    session: int
 
 
-LinkAction = Birth | Fetch | SendRow | SendLive | DeviceDeath | DeviceBack
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """``SendLive`` with the values of the moment it was decided; void after births."""
+
+    values: Values
+    session: int
+
+
+LinkAction = Birth | Fetch | SendRow | Tell | DeviceDeath | DeviceBack
 
 
 class Pace:
@@ -83,16 +91,11 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """What a node publishes, as its uplink keeps it.
-
-    texts  index of a text signal -> its newest string
-    dead   devices that are lost now
-    """
+    """What a node publishes, as its uplink keeps it; ``dead`` are devices that are lost now."""
 
     splitter: Splitter
     certificates: Certificates
-    live: LiveTable
-    texts: dict[int, Text]
+    current: Current
     dead: set[str]
 
 
@@ -118,8 +121,7 @@ class Link:
         self._outbox = outbox
         self._splitter = publication.splitter
         self._certificates = publication.certificates
-        self._live = publication.live
-        self._texts = publication.texts
+        self._current = publication.current
         self._dead = publication.dead
         self._clock = clock
         self._pace = pace
@@ -127,8 +129,6 @@ class Link:
         self._step = step
         self._on_command = on_command
         self._ahead: dict[tuple[str, int], KeptRow] = {}
-        self._changed = publication.live.cursor()
-        self._texts_told: dict[int, Text] = {}
 
     async def receive(self) -> None:
         """Acknowledgements, rebirth requests and commands, until the connection is lost."""
@@ -153,26 +153,25 @@ class Link:
                     await self._send_row(action)
                 case Fetch() as action:
                     await self._fetch(action)
-                case SendLive(devices):
-                    await self._send_live(devices)
+                case Tell(values, session):
+                    if session == self._state().session and self._session.alive:
+                        await self._tell(values)
                 case Birth():
                     await self._birth()
                 case DeviceDeath(device):
                     await self._death(device)
-                case DeviceBack(device):
-                    if device not in self._dead and self._session.alive:
-                        await self._device_birth(device)
+                case DeviceBack(birth, session):
+                    if session == self._state().session and self._session.alive:
+                        await self._device_birth(birth)
 
     # ----------------------------------------------------------------------------------- births
 
     async def _birth(self) -> None:
         """NBIRTH and every DBIRTH, all of one moment; a breath between devices."""
-        values = self._certificates.snapshot()
+        values = self._current.everything()
         now = self._clock.now()
         self.born_dead.clear()
         self._ahead.clear()
-        self._changed.changed()
-        self._texts_told = dict(self._texts)
         births = self._session.birth(
             now, [], announce(self._state()), self._certificates.node(values)
         )
@@ -196,11 +195,12 @@ class Link:
         waiting = {device for run in self._outbox.runs.values() for device in run.devices}
         return waiting - {""}
 
-    async def _device_birth(self, device: str) -> None:
-        birth = self._certificates.device(device, self._certificates.snapshot())
-        if device in self._waiting():
+    async def _device_birth(self, birth: DeviceBirth) -> None:
+        if birth.device in self._dead:
+            return
+        if birth.device in self._waiting():
             birth = self._certificates.with_former(birth)
-        self.born_dead.discard(device)
+        self.born_dead.discard(birth.device)
         await self._mqtt.publish(self._session.device_birth(birth, self._clock.now()))
 
     async def _dead_birth(self, device: str) -> None:
@@ -251,41 +251,27 @@ class Link:
 
     # ----------------------------------------------------------------------------- current values
 
-    async def _send_live(self, devices: frozenset[str] | None) -> None:
-        """Current values without a row: for live tables only."""
-        if devices is None:
-            signals = self._changed.changed()
-            texts = {i: t for i, t in self._texts.items() if self._texts_told.get(i) is not t}
-            self._texts_told.update(texts)
-        else:
-            codes = [i for i, d in enumerate(self._splitter.devices) if d in devices]
-            signals = np.flatnonzero(np.isin(self._splitter.device_of, codes)).astype(np.int32)
-            texts = {i: t for i, t in self._texts.items() if self._device(i) in devices}
-        for message in self.live_messages(signals, texts):
-            await self._mqtt.publish(message)
-
-    def live_messages(self, signals: Int32, texts: Mapping[int, Text]) -> Iterator[Outgoing]:
-        """Plain data of current values, by device; what is dead or not born is left out."""
-        known = self._live.status[signals] != StatusCode.BadWaitingForInitialData
-        signals = signals[known]
-        codes = self._splitter.device_of[signals]
+    async def _tell(self, values: Values) -> None:
+        """Current values without a row: for live tables only. Who is dead has none."""
+        codes = self._splitter.device_of[values.samples.signal]
         for code in np.unique(codes):
             device = self._splitter.devices[code]
-            of_device = signals[codes == code]
-            for start in range(0, len(of_device), ROW_METRICS):
-                part = of_device[start : start + ROW_METRICS]
-                metrics = encode_metrics(self._splitter.alias[part], self._live.snapshot(part))
-                if self._may_tell(device):
-                    yield self._session.data(device or None, metrics, self._clock.now())
-        for index, text in texts.items():
-            device = self._device(index)
-            alias = int(self._splitter.alias[index])
             if self._may_tell(device):
+                await self._tell_samples(device, values.samples.take(codes == code))
+        for index, text in values.texts.items():
+            device = self._splitter.device(index)
+            if self._may_tell(device):
+                alias = int(self._splitter.alias[index])
                 metrics = encode_texts([TextSample(alias, text.time, text.text, text.status)])
-                yield self._session.data(device or None, metrics, self._clock.now())
+                await self._publish(device, metrics)
 
-    def _device(self, index: int) -> str:
-        return self._splitter.device(index)
+    async def _tell_samples(self, device: str, samples: SampleBatch) -> None:
+        for start in range(0, len(samples), ROW_METRICS):
+            part = samples.take(np.arange(start, min(start + ROW_METRICS, len(samples))))
+            await self._publish(device, encode_metrics(self._splitter.alias[part.signal], part))
+
+    async def _publish(self, device: str, metrics: bytes) -> None:
+        await self._mqtt.publish(self._session.data(device or None, metrics, self._clock.now()))
 
     def _may_tell(self, device: str) -> bool:
         return not device or (

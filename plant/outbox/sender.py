@@ -77,7 +77,8 @@ class State:
     commits     (offset, time) of transactions of the current run that are not all sent
     covered     rows of the current run up to here went into a birth or as current values
     dead        devices that are dead: their rows are historical
-    epoch       rises when what was asked to be sent is void
+    epoch       rises when rows that were asked to be sent are void
+    session     rises with every round of births
     """
 
     host: str
@@ -94,6 +95,7 @@ class State:
     reading: bool = False
     moving: bool = False
     epoch: int = 0
+    session: int = 0
 
     @property
     def current(self) -> Lane:
@@ -264,9 +266,13 @@ class SendRow:
 
 @dataclass(frozen=True, slots=True)
 class SendLive:
-    """Publish current values as plain data: of some devices, or (None) what changed since."""
+    """Publish the values of this moment as plain data: what changed, and all of some devices.
 
-    devices: frozenset[str] | None = None
+    Void when the state's session is another by then: births told more.
+    """
+
+    devices: frozenset[str]
+    session: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,8 +331,7 @@ class _Draft:
             case Tick():
                 self._tick(event.now)
             case Changed():
-                if self.state.online:
-                    self.actions.append(SendLive())
+                self._tell()
             case Dropped():
                 self._dropped(event)
             case _:
@@ -340,6 +345,7 @@ class _Draft:
                 self.state = replace(
                     self.state,
                     online=True,
+                    session=state.session + 1,
                     reading=False,
                     covered=state.current.last,
                     heard_at=event.now,
@@ -352,8 +358,8 @@ class _Draft:
             case DeviceDied():
                 self.state = replace(state, dead=state.dead | {event.device})
             case DeviceBorn():
-                dead = state.dead - {event.device}
-                self.state = replace(state, dead=dead, covered=state.current.last)
+                self.state = replace(state, dead=state.dead - {event.device})
+                self._tell()  # its rows so far are of the past: the birth told newer values
             case Moved():
                 self._moved(event)
             case _:
@@ -453,7 +459,7 @@ class _Draft:
 
     def _dropped(self, event: Dropped) -> None:
         if any((flight.run, flight.offset) in event.rows for flight in self.state.window):
-            self._send_window_live()
+            self._tell_window()
             self._back(lambda lane: lane)
 
     def _tick(self, now: float) -> None:
@@ -461,11 +467,11 @@ class _Draft:
         if not state.online:
             return
         if now - state.heard_at >= state.rules.silence_s:
-            self._send_window_live()
+            self._tell_window()
             self._back(lambda lane: replace(lane, answered=False))
             self.state = replace(self.state, heard_at=now)
         elif state.window and now - state.progress_at >= state.retry_s:
-            self._send_window_live()
+            self._tell_window()
             self._back(lambda lane: lane)
             self.state = replace(
                 self.state,
@@ -478,14 +484,12 @@ class _Draft:
     def live_first(self, now: float) -> None:
         """While rows wait, or may not leave, current values go alone, each change once."""
         state = self.state
-        last = state.current.last
-        if not state.online or state.covered >= last:
+        if not state.online or state.covered >= state.current.last:
             return
         waited = state.commits and now - state.commits[0][1] > state.rules.live_first_s
         blocked = not state.current.answered or any(lane.waits for lane in state.lanes[:-1])
         if waited or blocked:
-            self.actions.append(SendLive())
-            self.state = replace(state, covered=last)
+            self._tell()
 
     def pump(self) -> None:
         """Ask for the next rows when the window has room for them."""
@@ -516,10 +520,16 @@ class _Draft:
         if len(held) < len(ended):
             self.state = replace(self.state, lanes=(*held, current))
 
-    def _send_window_live(self) -> None:
-        devices = frozenset(flight.device for flight in self.state.window) - self.state.dead
-        if devices:
-            self.actions.append(SendLive(devices))
+    def _tell(self, devices: frozenset[str] = frozenset()) -> None:
+        """Current values now; the rows that hold them are of the past when they leave."""
+        state = self.state
+        if state.online:
+            self.actions.append(SendLive(devices - state.dead, state.session))
+            self.state = replace(state, covered=state.current.last)
+
+    def _tell_window(self) -> None:
+        """What was in flight may be lost; nobody has to wait for it to know the values of now."""
+        self._tell(frozenset(flight.device for flight in self.state.window))
 
     def _back(self, change: Callable[[Lane], Lane]) -> None:
         """Nothing is in flight any more: every lane begins again at its mark."""

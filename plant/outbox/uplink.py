@@ -22,8 +22,9 @@ from plant.model.plant import Broker
 from plant.model.plant import Outbox as OutboxOptions
 from plant.model.signal import Signal
 from plant.outbox.certificate import Certificates
+from plant.outbox.current import Current, Values
 from plant.outbox.feed import Feed
-from plant.outbox.link import DeviceBack, DeviceDeath, Link, Pace, Publication
+from plant.outbox.link import DeviceBack, DeviceDeath, Link, Pace, Publication, Tell
 from plant.outbox.row import Loss, NewRow, Outcome, RowClass, Run
 from plant.outbox.sender import (
     Birth,
@@ -38,6 +39,7 @@ from plant.outbox.sender import (
     Moved,
     Offline,
     SenderEvent,
+    SendLive,
     Tick,
     start,
     step,
@@ -118,6 +120,8 @@ class Uplink:
         self._pending_texts: list[Text] = []
         self._pending_events: list[Event] = []
         self._pending_state: dict[str, Mapping[str, float]] = {}
+        self._handed: list[NewRow] = []
+        self._handed_texts: list[Text] = []
         self._moving = asyncio.Event()
         self._closing = asyncio.Event()
         self._publication: Publication | None = None
@@ -183,11 +187,13 @@ class Uplink:
         if device not in self._dead:
             return
         self._dead.discard(device)
-        self._pace.put(DeviceBack(device))
+        if self._publication:
+            certificates, current = self._publication.certificates, self._publication.current
+            birth = certificates.device(device, current.device())
+            self._pace.put(DeviceBack(birth, self._state.session))
+            if self.feed.wanted:
+                self.feed.birth(certificates.device(device, Values.of(self.live, self.texts)))
         self._step(DeviceBorn(time.monotonic(), device))
-        if self._publication and self.feed.wanted:
-            certificates = self._publication.certificates
-            self.feed.birth(certificates.device(device, certificates.snapshot()))
 
     def _collect(self) -> None:
         """Rows of everything that was handed over since the last transaction."""
@@ -206,11 +212,12 @@ class Uplink:
         self.dropped_before_accept += split.duplicates - before
         if self._pending_texts:
             rows += split.text_rows(self._pending_texts)
-            self._pending_texts = []
+        self._handed_texts, self._pending_texts = self._pending_texts, []
         if self._pending_events:
             rows += split.event_rows(self._pending_events)
             self._pending_events = []
         self._pending_count = 0
+        self._handed = rows
         state, self._pending_state = self._pending_state, {}
         if rows or state:
             self.outbox.accept(rows, state, self._clock.now() if self.trusted_clock else 0)
@@ -227,7 +234,7 @@ class Uplink:
         if self._publication is None:
             return (), ()
         certificates = self._publication.certificates
-        values = certificates.snapshot()
+        values = Values.of(self.live, self.texts)
         there = [d for d in certificates.devices if d not in self._dead]
         return certificates.node(values), [certificates.device(d, values) for d in there]
 
@@ -261,11 +268,17 @@ class Uplink:
                     event_ = Event(self._clock.now(), self.node, "edge.unearned_ack", data)
                     self.accept(events=[event_])
                     self._moving.set()
+                case SendLive(devices, session):
+                    if self._publication:
+                        values = self._publication.current.changed(devices)
+                        self._pace.put(Tell(values, session))
                 case _:
                     self._pace.put(action)
 
     def _on_outcome(self, outcome: Outcome) -> None:
         now = time.monotonic()
+        if self._publication:
+            self._publication.current.settle(self._handed, self._handed_texts)
         if outcome.dropped:
             self._step(Dropped(now, frozenset(outcome.dropped)))
         if outcome.kept:
@@ -290,18 +303,11 @@ class Uplink:
         """Commit, connect, send, and connect again after every loss, until ``close``."""
         await self.outbox.alias(alias_keys(self.signals, self.node))
         aliases = self.outbox.aliases
+        splitter = Splitter(self.signals, self.node, aliases)
         self._publication = Publication(
-            Splitter(self.signals, self.node, aliases),
-            Certificates(
-                self.signals,
-                self.node,
-                aliases,
-                self.outbox.properties,
-                live=self.live,
-                texts=self.texts,
-            ),
-            self.live,
-            self.texts,
+            splitter,
+            Certificates(self.signals, self.node, aliases, self.outbox.properties),
+            Current(splitter, [signal.path for signal in self.signals]),
             self._dead,
         )
         self.feed.ready.set()
