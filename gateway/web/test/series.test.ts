@@ -63,7 +63,7 @@ describe("series", () => {
   });
 
   test("how many rows stand behind one", () => {
-    expect(downsampling(fromHistory({ ...reply([0, 1], [1, 2]), raw_count: 700 }))).toBe(350);
+    expect(downsampling(fromHistory({ ...reply([0, 1], [1, 2]), bucket_ms: 5, raw_count: 700 }))).toBe(350);
     expect(downsampling(fromHistory(reply([0, 1], [1, 2])))).toBe(1);
   });
 

@@ -65,7 +65,7 @@ export function Bands({ machines }: { machines: readonly Asset[] }) {
             signal={lane.signal}
             runs={stateRuns(lane.signal.path)}
             window={range}
-            height={24}
+            height={28}
             label={say(lane.asset.name)}
             onPick={pick(lane.asset)}
           />,

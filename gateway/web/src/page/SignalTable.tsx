@@ -44,7 +44,7 @@ function Row(props: { asset: Asset; signal: Signal; pen: Pen | undefined; full: 
         </button>
       </th>
       <td class="r">
-        <Value signal={s} asset={asset} badge={false} />
+        <Value signal={s} asset={asset} badge={false} brief />
       </td>
       <td class="unit">{printUnit(s.unit)}</td>
       <td class={quality.look}>{quality.word}</td>

@@ -88,7 +88,7 @@ function Row({ asset, incomer }: { asset: Asset; incomer: Asset | undefined }) {
       <td class="share">
         <Share asset={asset} incomer={incomer} />
       </td>
-      <td class="r">{power === undefined ? <span class="quiet">{NOTHING}</span> : <Value signal={power} asset={asset} unit={false} badge={false} />}</td>
+      <td class="r">{power === undefined ? <span class="quiet">{NOTHING}</span> : <Value signal={power} asset={asset} unit={false} badge={false} brief />}</td>
       <td class="r">
         <Energy asset={asset} />
       </td>

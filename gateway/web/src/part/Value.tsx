@@ -61,9 +61,11 @@ export function qualityWord(judged: Judgement, s: Signal): string {
   }
 }
 
-export function Value(props: { signal: Signal; asset: Asset; unit?: boolean; badge?: boolean }) {
+export function Value(props: { signal: Signal; asset: Asset; unit?: boolean; badge?: boolean; brief?: boolean }) {
   const { signal: s, asset } = props;
   const badged = props.badge ?? true;
+  // Where a column beside it says the quality in words, a value that never came is a dash.
+  const brief = props.brief ?? false;
   const bits = useMemo(() => {
     const judged = computed(() => judgeSignal(s, asset, tick.value));
     return {
@@ -76,7 +78,7 @@ export function Value(props: { signal: Signal; asset: Asset; unit?: boolean; bad
         return now.tag === "sim" ? words.value.simulated : now.tag === "uncertain" ? "?" : "";
       }),
       text: computed(() => {
-        if (judged.value.quality === "never") return words.value.noDataYet;
+        if (judged.value.quality === "never" && !brief) return words.value.noDataYet;
         return judged.value.shown ? printValue(s, cell(s.path).value.value) : NOTHING;
       }),
       unit: computed(() => (judged.value.quality === "never" ? "" : printUnit(s.unit))),
@@ -86,7 +88,7 @@ export function Value(props: { signal: Signal; asset: Asset; unit?: boolean; bad
         return now.fresh !== "good" && now.age !== null ? lasting(now.age) : "";
       }),
     };
-  }, [s, asset]);
+  }, [s, asset, brief]);
   return (
     <span class={bits.look} title={bits.title}>
       <span class="tag">{bits.tag}</span>

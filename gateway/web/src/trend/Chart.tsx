@@ -17,6 +17,15 @@ import { EMPTY, plotted, type Series, shades } from "./series";
 export const AXIS_PX = 58;
 export const RIGHT_PX = 12;
 
+/** Decimals that tell multiples of a step apart: 2 for 0.25, 0 for 5. */
+function placesOf(step: number): number {
+  for (let places = 0; places < 6; places++) {
+    const scaled = step * 10 ** places;
+    if (Math.abs(scaled - Math.round(scaled)) < 1e-6) return places;
+  }
+  return 6;
+}
+
 export interface Control {
   /** Zoom to a chosen span. */
   readonly select: (from: number, to: number) => void;
@@ -132,8 +141,8 @@ export function Chart(props: {
           space: 28,
           values: (_u, splits) => {
             const step = splits.length > 1 ? Math.abs((splits[1] as number) - (splits[0] as number)) : 1;
-            const places = Math.max(0, Math.min(6, -Math.floor(Math.log10(step) + 1e-9)));
-            return splits.map((v) => printNumber(v, step >= 1 ? 0 : places));
+            const places = placesOf(step);
+            return splits.map((v) => printNumber(v, places));
           },
         },
       ],

@@ -106,9 +106,9 @@ export function shades(series: Series, signal: Signal, now: number | null): Shad
   return out;
 }
 
-/** How many raw rows stand behind one that is drawn; 1: all of them are. */
+/** How many raw rows stand behind one that is drawn; 1: all of them are (a held state repeats nothing). */
 export function downsampling(series: Series): number {
-  return series.time.length === 0 ? 1 : Math.max(1, Math.round(series.rawCount / series.time.length));
+  return series.time.length === 0 || series.bucketMs === 0 ? 1 : Math.max(1, Math.round(series.rawCount / series.time.length));
 }
 
 export interface Column {
