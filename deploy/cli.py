@@ -221,16 +221,20 @@ def _restore(parser: argparse.ArgumentParser) -> None:
 
 def _trust(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Lists the certificates of OPC UA clients that were refused, or accepts one of them."
+        "Lists the certificates of OPC UA clients, or accepts one that was refused."
     )
-    parser.add_argument("certificate", nargs="?", metavar="THUMBPRINT", help="the one to accept")
-    _plant(parser)
-    _data(parser)
+    parser.add_argument(
+        "fingerprint", nargs="?", metavar="FINGERPRINT",
+        help="the one to accept; its first characters are enough",
+    )  # fmt: skip
+    _data(parser, Path("data"))
     parser.add_argument("--edge", metavar="ID", help="which edge, where the plant has several")
 
     def call(arguments: argparse.Namespace) -> int:
         from deploy.keep import trust
 
-        return trust(data_folder(arguments), arguments.edge, arguments.certificate)
+        for line in trust(arguments.data.resolve(), arguments.edge, arguments.fingerprint):
+            print(line)
+        return 0
 
     parser.set_defaults(call=call)

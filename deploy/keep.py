@@ -1,5 +1,6 @@
 """Backup, restore and trust: what people do beside the running rooms."""
 
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -24,12 +25,24 @@ def restore(file: Path, data: Path) -> str:
     return str(twin.restore(file, data / HISTORIAN))
 
 
-def trust(data: Path, edge: str | None, thumbprint: str | None) -> int:
-    """List refused clients, or accept one."""
+def trust(data: Path, edge: str | None, fingerprint: str | None) -> Iterator[str]:
+    """Accept a client's certificate, named by the beginning of its fingerprint; or list them."""
     folders = sorted(data.glob(f"opcua-{edge or '*'}"))
     if not folders:
         raise ConfigError(f"{data} holds no OPC UA server; name the data folder with --data")
-    opcua: Any = import_module("edge.opcua.trust")
+    if fingerprint and len(folders) > 1:
+        names = ", ".join(f.name.removeprefix("opcua-") for f in folders)
+        raise ConfigError(f"several edges have an OPC UA server; say which with --edge: {names}")
+    from edge.opcua.trust import TrustStore
+
     for folder in folders:
-        opcua.trust(folder, thumbprint)
-    return 0
+        store = TrustStore(folder / "pki")
+        if fingerprint:
+            yield f"trusted from now on: {store.accept(fingerprint)}"
+            continue
+        name = folder.name.removeprefix("opcua-")
+        for title, shown in (("trusted", store.trusted()), ("refused", store.rejected())):
+            yield f"{name}: {title}{'' if shown else ': none'}"
+            yield from (f"  {certificate}" for certificate in shown)
+        if store.rejected():
+            yield "accept one of the refused with the beginning of its fingerprint"

@@ -18,7 +18,7 @@ from pathlib import Path
 from deploy.access import OBSERVER, publish_filters
 from deploy.demo.fault import announce
 from deploy.process import Process, Processes, room_command
-from deploy.room import ROOMS, claim, log_to_stderr, read_plant
+from deploy.room import ROOMS, claim, read_plant
 from deploy.vault import Vault
 from plant.errors import ConfigError, KaikouError, Unavailable
 from plant.model.plant import Plant
@@ -45,7 +45,8 @@ def demo(
     if factor != 1.0:
         data = data.with_name(f"{data.name}-x{factor:g}")
     played = [] if faults == ["none"] else list(faults or ([] if scenario else [DEFAULT_FAULT]))
-    log_to_stderr(logging.WARNING)
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("kaikou").setLevel(logging.INFO)
     session = Session(plant_file, data, factor, played, scenario, verbose)
     return asyncio.run(session.run())
 
@@ -124,7 +125,7 @@ class Session:
         try:
             await _until(stop, self._start(plant, processes, first))
             if not stop.is_set():
-                self._tell(plant, first)
+                self._tell(plant)
                 self.running = True
                 await _until(stop, processes.wrong.wait())
                 if processes.failed:
@@ -180,8 +181,11 @@ class Session:
             for edge in plant.edges.values()
             if edge.opcua
         ]
-        await self._live(plant)
-        await self._ready(processes, [*rest, self._room(processes, "analytics")])
+        await self._live(plant, first)
+        try:
+            await self._ready(processes, [*rest, self._room(processes, "analytics")])
+        except Unavailable as error:  # the line is live without them
+            self._print(f"  {error}; see {processes.logs}")
         (self.data / "started.json").write_text(json.dumps({"plant": plant.hash}), "utf-8")
 
     def _room(
@@ -200,7 +204,7 @@ class Session:
             took = time.monotonic() - self.begun
             self._print(f"  {took:5.1f} s  {process.name:<13} {ROOMS[_room_of(process.name)].does}")
 
-    async def _live(self, plant: Plant) -> None:
+    async def _live(self, plant: Plant, first: bool) -> None:
         """Wait until the gateway hears every edge, as a browser would."""
         gateway, edges = plant.gateway, frozenset(plant.edges)
         end = time.monotonic() + READY_S
@@ -210,6 +214,7 @@ class Session:
             await asyncio.sleep(0.1)
         took = time.monotonic() - self.begun
         self._print(f"  {took:5.1f} s  first live values")
+        self._tell_first(plant, first)
 
     def _line(self, process: str, line: str, people: bool) -> None:
         """A line of a process: to people what is for them or went wrong."""
@@ -218,21 +223,25 @@ class Session:
         elif people or self.verbose or (self.running and _alarming(line)):
             self._print(f"{process:<13} | {_short(line)}")
 
-    def _tell(self, plant: Plant, first: bool) -> None:
-        took = time.monotonic() - self.begun
-        password = Vault(self.data).accounts([OBSERVER])[OBSERVER]
-        self._print(f"up after {took:.1f} s\n")
-        self._print(f"  dashboard  http://{plant.gateway.host}:{plant.gateway.port}")
+    def _tell_first(self, plant: Plant, first: bool) -> None:
+        """The address, as soon as there is something to see."""
+        scheme = "https" if plant.gateway.tls_cert else "http"
+        self._print(f"\n  dashboard    {scheme}://{plant.gateway.host}:{plant.gateway.port}")
         for line in self.said:
-            self._print(f"             {line}")
+            self._print(f"               {line}")
         if not first:
-            self._print("             accounts: those that the first start printed")
-        self._print("\n  with an MQTT client (Sparkplug B, this account only looks):")
+            self._print("               log in as before: the first start printed the accounts")
+        self._print("")
+
+    def _tell(self, plant: Plant) -> None:
+        """Everything else, once all is up."""
+        password = Vault(self.data).accounts([OBSERVER])[OBSERVER]
+        self._print("\n  MQTT client (Sparkplug B; this account only looks):")
         self._print(
             f"    mosquitto_sub -h {plant.broker.host} -p {plant.broker.port} -u {OBSERVER} "
             f"-P {password} -t 'spBv1.0/#' -F '%I %t %l bytes'"
         )
-        for line in _opcua(plant):
+        for line in _opcua(plant, self.data):
             self._print(line)
         self._print("")
         for line in announce(self.faults, self.scenario):
@@ -270,15 +279,16 @@ def _heard(host: str, port: int, edges: frozenset[str]) -> bool:
     return edges <= {link["edge"] for link in links if link["state"] == "up"}
 
 
-def _opcua(plant: Plant) -> Iterator[str]:
+def _opcua(plant: Plant, data: Path) -> Iterator[str]:
     for edge in plant.edges.values():
         if edge.opcua is None:
             continue
-        yield "\n  with an OPC UA client (Basic256Sha256, SignAndEncrypt):"
+        yield "\n  OPC UA client (Basic256Sha256, SignAndEncrypt):"
         yield f"    opc.tcp://{edge.opcua.host}:{edge.opcua.port}"
         for user in edge.opcua.users:
             yield f"    user {user.name}, password {user.password}"
-        yield "    its certificate is refused at first; `kaikou trust demo` lists and accepts it"
+        yield "    its certificate is refused at first; this lists and accepts it:"
+        yield f"    kaikou trust --data {data}"
 
 
 def _room_of(process: str) -> str:

@@ -1,0 +1,131 @@
+"""The demo from outside: one command, a live line, Ctrl-C, and again with the same data."""
+
+import http.cookiejar
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+
+
+class Demo:
+    """A running `kaikou demo`."""
+
+    def __init__(self, data: Path, *more: str) -> None:
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("KAIKOU_")}
+        self.live = subprocess.Popen(
+            [sys.executable, "-P", "-m", "deploy", "demo", "--data", str(data), *more],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment,
+        )  # fmt: skip
+        self.said: list[str] = []
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.live.stdout is not None
+        for line in self.live.stdout:
+            self.said.append(line.rstrip())
+
+    def until(self, pattern: str, within_s: float = 90.0) -> re.Match[str]:
+        end = time.monotonic() + within_s
+        while time.monotonic() < end:
+            for line in list(self.said):
+                if found := re.search(pattern, line):
+                    return found
+            if self.live.poll() is not None:
+                break
+            time.sleep(0.05)
+        pytest.fail(f"never said {pattern!r}:\n" + "\n".join(self.said))
+
+    def stop(self) -> int:
+        self.live.send_signal(signal.SIGINT)
+        try:
+            return self.live.wait(30)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        if self.live.poll() is None:
+            self.live.kill()
+            self.live.wait(10)
+        self._reader.join(10)
+        assert self.live.stdout is not None
+        self.live.stdout.close()
+
+
+class Browser:
+    """Enough of a browser to log in and ask."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}),
+            urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()),
+        )
+
+    def log_in(self, user: str, password: str) -> Any:
+        body = json.dumps({"user": user, "password": password}).encode()
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(f"{self.address}/api/login", body, headers)
+        with self.opener.open(request, timeout=10) as answer:
+            return json.load(answer)
+
+    def get(self, path: str) -> Any:
+        with self.opener.open(f"{self.address}{path}", timeout=10) as answer:
+            return json.load(answer)
+
+    def page(self) -> str:
+        with self.opener.open(self.address, timeout=10) as answer:
+            text: str = answer.read().decode()
+            return text
+
+
+def test_demo_lives_stops_and_goes_on(tmp_path: Path) -> None:
+    data = tmp_path / "demo"
+    demo = Demo(data)
+    try:
+        demo.until("Ctrl-C stops it")
+        address = demo.until(r"dashboard +(http://\S+)")[1]
+        demo.until("fault bearing-wear on the lathe")
+        account = demo.until(r"^ +(\S+) +(\S{10,})$")
+        browser = Browser(address)
+        rights = browser.log_in(account[1], account[2])["rights"]
+        assert rights
+        assert "<html" in browser.page() or "<!doctype html>" in browser.page()
+        paths = ["saw/current", "lathe/vibration", "mill/power", "incomer/energy", "press/pressure"]
+        question = "/api/latest?" + "&".join(f"path={p}" for p in paths)
+        end = time.monotonic() + 60
+        while True:
+            answer = browser.get(question)
+            if all(v is not None for v in answer["value"]) or time.monotonic() > end:
+                break
+            time.sleep(0.2)
+        assert None not in answer["value"], answer
+        assert all(answer["time"] - t < 70_000 for t in answer["source_time"])
+        start = answer["time"] - 6 * 3_600_000
+        past = browser.get(f"/api/history?path=lathe/vibration&start={start}&end={answer['time']}")
+        assert past["raw_count"] > 1000, "eight hours were run ahead"
+        begun = time.monotonic()
+        assert demo.stop() == 0, demo.said
+        assert time.monotonic() - begun < 10.0
+    finally:
+        demo.close()
+    again = Demo(data, "--fault", "none")
+    try:
+        again.until("kept from before")
+        again.until("no fault is played")
+        browser = Browser(again.until(r"dashboard +(http://\S+)")[1])
+        assert browser.log_in(account[1], account[2])["rights"] == rights
+        assert again.stop() == 0, again.said
+    finally:
+        again.close()
