@@ -164,14 +164,14 @@ class Runner:
             return
         self.count.polls += 1
         self._transition.up()
-        samples = answer.samples
+        samples, texts = self.scaling.sort(answer)
         trusted = self._clock.trusted
         if self._push is not None:
             samples = self._push.add(samples, self._clock.now())
             trusted = True
         batch = self.scaling.apply(samples, self._clock, trusted=trusted)
         self._look_for_bad(batch)
-        await self._put(batch, self.scaling.texts(answer.texts), good=True)
+        await self._put(batch, self.scaling.texts(texts), good=True)
 
     async def _lose(self, error: Unavailable) -> None:
         if self.lost:

@@ -1,13 +1,15 @@
 """From what a session read to engineering units, with honest statuses and times."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from math import isnan
 
 import numpy as np
 
+from edge.source import Answer
 from plant.flow.clock import Clock
 from plant.flow.sample import Int32, SampleBatch, Text
 from plant.flow.status import SEVERITY, StatusCode, is_bad
-from plant.model.signal import Signal
+from plant.model.signal import Signal, SignalKind
 
 FUTURE_MS = 10_000
 """A time stamp further ahead than this is Uncertain."""
@@ -29,6 +31,8 @@ class Scaling:
         self._low = np.array([low for low, _ in bounds], np.float64)
         self._high = np.array([high for _, high in bounds], np.float64)
         self._estimated = np.array([s.estimated for s in signals], np.bool_)
+        self._text = np.array([s.kind is SignalKind.TEXT for s in signals], np.bool_)
+        self._any_text = bool(self._text.any())
         self._any_estimated = bool(self._estimated.any())
 
     def __len__(self) -> int:
@@ -63,6 +67,29 @@ class Scaling:
             )
         return SampleBatch.of(self.index[at], raw.source_time, value, status)
 
+    def sort(self, answer: Answer) -> tuple[SampleBatch, list[Text]]:
+        """Numbers and strings of points, each where its signal's kind wants it.
+
+        A string for a number is rubbish: Bad. A number for a text is written out.
+        """
+        samples, texts = answer.samples, list(answer.texts)
+        if self._any_text and len(samples):
+            mine = self._text[samples.signal]
+            texts += [
+                Text(signal, at, "" if isnan(value) else f"{value:.15g}", status)
+                for signal, at, value, status in _rows(samples.take(mine))
+            ]
+            samples = samples.take(~mine)
+        wrong = [t for t in texts if not self._text[t.signal]]
+        if wrong:
+            texts = [t for t in texts if self._text[t.signal]]
+            bad = StatusCode.BadDecodingError
+            at, times = [t.signal for t in wrong], [t.time for t in wrong]
+            samples = SampleBatch.concat(
+                [samples, SampleBatch.of(at, times, [np.nan] * len(at), bad)]
+            )
+        return samples, texts
+
     def texts(self, texts: Sequence[Text]) -> list[Text]:
         """Strings of the process's signals."""
         return [Text(int(self.index[t.signal]), t.time, t.text, t.status) for t in texts]
@@ -70,6 +97,11 @@ class Scaling:
     def lost(self, now: int, status: StatusCode = StatusCode.BadNoCommunication) -> SampleBatch:
         """All points without a value: the peer is gone."""
         return SampleBatch.of(self.index, now, np.nan, status)
+
+
+def _rows(batch: SampleBatch) -> Iterator[tuple[int, int, float, int]]:
+    columns = (batch.signal, batch.source_time, batch.value, batch.status)
+    return zip(*(column.tolist() for column in columns), strict=True)
 
 
 def _factors(scale: float) -> tuple[float, float]:
