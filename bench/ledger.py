@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from deploy.apart import apart
 from deploy.room import open_ports, read_plant, with_account
 from edge import service
 from plant.model.plant import Plant
@@ -62,7 +63,7 @@ def hook(file: Path) -> Callable[[Sequence[KeptRow]], None]:
 
 def main(plant_file: Path, data: Path, ledger: Path) -> None:
     """Run the edge."""
-    plant = with_account(read_plant(plant_file, data), "edge1", data)
+    plant = with_account(apart(lambda: read_plant(plant_file, data)), "edge1", data)
     ports = open_ports("edge", plant, data, {"edge": "edge1", "on_commit": hook(ledger)})
     asyncio.run(service.run(plant, ports))
 

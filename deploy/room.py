@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.access import ANALYTICS, TWIN, publish_filters
+from deploy.apart import apart
 from deploy.kinds import kinds
 from deploy.vault import Vault
 from plant.errors import ConfigError, Unavailable
@@ -152,7 +153,7 @@ def run_room(name: str, file: Path, data: Path, options: Mapping[str, object]) -
     """Run a room until it is told to stop; the exit code."""
     room = ROOMS[name]
     try:
-        plant = read_plant(file, data)
+        plant = apart(lambda: read_plant(file, data))
         claim(plant, data)
         given = dict(options)
         account = room.account
