@@ -224,7 +224,7 @@ class Rooms:
 
     async def stop(self, *order: str) -> None:
         """Stop rooms one after another."""
-        await self.processes.stop([[room] for room in order], each_s=15.0)
+        await self.processes.stop([([room], 15.0) for room in order])
 
     def process(self, room: str) -> psutil.Process:
         """The running process of a room."""

@@ -12,7 +12,7 @@ from plant.model.plant import Plant
 
 log = logging.getLogger("kaikou.broker")
 
-CLOSE_S = 3.0
+CLOSE_S = 1.0
 
 
 async def run(plant: Plant, ports: Ports) -> None:

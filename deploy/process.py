@@ -97,17 +97,17 @@ class Processes:
         if late:
             raise Unavailable(f"not ready after {timeout_s:.0f} s: {', '.join(late)}")
 
-    async def stop(self, order: Sequence[Sequence[str]], each_s: float) -> list[str]:
-        """Stop group after group; who does not end in time is killed and named."""
+    async def stop(self, order: Sequence[tuple[Sequence[str], float]]) -> list[str]:
+        """Stop group after group, each in its seconds; who does not end is killed and named."""
         self._stopping.set()
         stragglers: list[str] = []
-        for names in order:
+        for names, seconds in order:
             group = [self.all[name] for name in names if name in self.all]
             for process in group:
                 self._signal(process, signal.SIGTERM)
             ends = [asyncio.ensure_future(p.ended.wait()) for p in group]
             if ends:
-                await asyncio.wait(ends, timeout=each_s)
+                await asyncio.wait(ends, timeout=seconds)
             for process, end in zip(group, ends, strict=True):
                 if not end.done():
                     end.cancel()

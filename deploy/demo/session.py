@@ -23,8 +23,12 @@ from deploy.vault import Vault
 from plant.errors import ConfigError, KaikouError, Unavailable
 from plant.model.plant import Plant
 
-STOP_ORDER = (("edge", "opcua", "analytics", "gateway"), ("twin", "simulators"), ("broker",))
-STOP_S = 3.0
+STOP_ORDER = (
+    (("edge", "opcua", "analytics", "gateway"), 5.0),
+    (("twin", "simulators"), 3.0),
+    (("broker",), 1.5),
+)
+"""Sources first; seconds for each group, ten in all."""
 READY_S = 60.0
 DEFAULT_FAULT = "bearing-wear"
 FASTEST = 100.0
@@ -254,8 +258,11 @@ class Session:
         begun = time.monotonic()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)  # a second Ctrl-C ends this at once
-        order = [[p for p in processes.all if _room_of(p) in rooms] for rooms in STOP_ORDER]
-        stragglers = await processes.stop(order, STOP_S)
+        order = [
+            ([p for p in processes.all if _room_of(p) in rooms], seconds)
+            for rooms, seconds in STOP_ORDER
+        ]
+        stragglers = await processes.stop(order)
         took = time.monotonic() - begun
         self._print(f"stopped after {took:.1f} s; `kaikou demo` goes on with the same data")
         return 1 if stragglers else 0

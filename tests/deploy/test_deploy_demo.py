@@ -97,7 +97,7 @@ def test_demo_lives_stops_and_goes_on(tmp_path: Path) -> None:
         demo.until("Ctrl-C stops it")
         address = demo.until(r"dashboard +(http://\S+)")[1]
         demo.until("fault bearing-wear on the lathe")
-        account = demo.until(r"^ +(\S+) +(\S{10,})$")
+        account = demo.until(r"first log-in: (\S+) (\S+)$")
         browser = Browser(address)
         rights = browser.log_in(account[1], account[2])["rights"]
         assert rights

@@ -48,7 +48,7 @@ async def test_ready_lines_and_stop(tmp_path: Path) -> None:
     await processes.until_ready([process], 20)
     await until(lambda: len(heard.lines) == 2)
     assert sorted(heard.lines) == [("twin", "a log", False), ("twin", "for people", True)]
-    assert await processes.stop([["twin"]], 10) == []
+    assert await processes.stop([(["twin"], 10)]) == []
     assert (tmp_path / "twin.log").read_text() == "a log\n"
     assert process.pid is None
 
@@ -61,7 +61,7 @@ async def test_a_crash_is_started_again_and_logged_once(
     await until(lambda: process.starts >= 2)
     lost = [r for r in caplog.records if "edge: lost: ended with code 1: broken" in r.message]
     assert len(lost) >= 1
-    await processes.stop([["edge"]], 5)
+    await processes.stop([(["edge"], 5)])
 
 
 async def test_wrong_configuration_is_not_tried_again(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ async def test_wrong_configuration_is_not_tried_again(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"twin: plant.yaml:3:1: no"):
         await processes.until_ready([process], 20)
     assert process.starts == 1
-    await processes.stop([["twin"]], 5)
+    await processes.stop([(["twin"], 5)])
 
 
 async def test_who_does_not_stop_is_named(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ async def test_who_does_not_stop_is_named(tmp_path: Path) -> None:
     code = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
     process = start(processes, "deaf", code + READY + "while True: signal.pause()\n")
     await processes.until_ready([process], 20)
-    assert await processes.stop([["deaf"]], 0.2) == ["deaf"]
+    assert await processes.stop([(["deaf"], 0.2)]) == ["deaf"]
 
 
 async def test_who_is_not_ready_is_named(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ async def test_who_is_not_ready_is_named(tmp_path: Path) -> None:
     process = start(processes, "slow", "import signal\nsignal.pause()")
     with pytest.raises(Unavailable, match="not ready after 0 s: slow"):
         await processes.until_ready([process], 0.3)
-    await processes.stop([["slow"]], 5)
+    await processes.stop([(["slow"], 5)])
 
 
 async def test_a_room_ends_with_its_parent(tmp_path: Path) -> None:
