@@ -123,8 +123,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"user": "admin", "password": ""}, "BadUserAccessDenied"),
     ({}, "anonymous"),
     (SCADA | NONE, "end point"),
-    (NONE | {"endpointMustExist": False}, "BadSecurityPolicyRejected"),
-    (SCADA | NONE | {"endpointMustExist": False}, "BadSecurityPolicyRejected"),
+    (NONE, "end point"),
     (SCADA | {"mode": "Sign"}, "end point"),
     (SCADA | {"policy": "Basic256"}, "end point"),
 ]

@@ -110,7 +110,6 @@ async function attempt(asked) {
     clientCertificateManager: certificates,
     securityMode: MessageSecurityMode[asked.mode ?? "SignAndEncrypt"],
     securityPolicy: SecurityPolicy[asked.policy ?? "Basic256Sha256"],
-    endpointMustExist: asked.endpointMustExist ?? true,
     connectionStrategy: { maxRetry: 0, initialDelay: 100 },
     requestedSessionTimeout: 60000,
   });
