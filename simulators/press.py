@@ -37,7 +37,13 @@ class Press(Station):
     broken  names of the 4-20 mA loops whose wire is broken: "pressure", "oil_temperature"
     """
 
-    KEEP: ClassVar[tuple[str, ...]] = (*Station.KEEP, "oil_degc", "target_bar", "oil_extra_k")
+    KEEP: ClassVar[tuple[str, ...]] = (
+        *Station.KEEP,
+        "oil_degc",
+        "target_bar",
+        "oil_extra_k",
+        "bar",
+    )
 
     def __init__(self, asset: Asset, random: Random) -> None:
         super().__init__(asset, random)

@@ -153,6 +153,8 @@ class World:
         """Everything a restart needs, as JSON knows it."""
         return {
             "now_ms": self.now_ms,
+            "mains": [self.total_kw, self.power_factor, self.line_voltage, *self.voltage],
+            "air_use": self._air_use,
             "machines": {id: m.snapshot() for id, m in self.machines.items()},
             "building": self.building.snapshot(),
             "buffers": {id: list(b.parts) for id, b in self.buffers.items()},
@@ -163,6 +165,9 @@ class World:
     def restore(self, kept: Mapping[str, Any]) -> None:
         """Continue from a snapshot; machines it does not know begin anew."""
         self.now_ms = kept["now_ms"]
+        self.total_kw, self.power_factor, self.line_voltage, a, b, c = kept["mains"]
+        self.building.voltage = (a, b, c)
+        self._air_use = kept["air_use"]
         for id, state in kept["machines"].items():
             if id in self.machines:
                 self.machines[id].restore(state)
