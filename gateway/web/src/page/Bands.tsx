@@ -13,6 +13,17 @@ import { signalOf } from "../plant";
 import { go, machineHref } from "../route";
 import { LOOK_BACK_MS, stateRuns, statesFailed } from "../states";
 
+/** Share of the known time in which the machine ran; on a phone it stands for the table of totals. */
+function runningShare(sum: ReadonlyMap<number | null, number>): number | null {
+  let known = 0;
+  let running = 0;
+  for (const [state, ms] of sum) {
+    if (state !== null) known += ms;
+    if (packmlLook(state) === "running") running += ms;
+  }
+  return known === 0 ? null : running / known;
+}
+
 interface Lane {
   readonly asset: Asset;
   readonly signal: Signal;
@@ -69,6 +80,9 @@ export function Bands({ machines }: { machines: readonly Asset[] }) {
             label={say(lane.asset.name)}
             onPick={pick(lane.asset)}
           />,
+          <span key={`${lane.asset.id}s`} class="lane-share" title={w.state}>
+            {printShare(runningShare(sums.value[i] ?? new Map()), 0)}
+          </span>,
           ...present.value.map((state) => {
             const ms = sums.value[i]?.get(state) ?? 0;
             return (
@@ -81,6 +95,14 @@ export function Bands({ machines }: { machines: readonly Asset[] }) {
         <span />
         <TimeAxis window={range} />
       </div>
+      <ul class="bands-legend">
+        {present.value.map((state) => (
+          <li class="legend" key={String(state)}>
+            <i class={`swatch look-${packmlLook(state)}`} aria-hidden="true" />
+            {stateName(first.signal, state)}
+          </li>
+        ))}
+      </ul>
     </section>
   );
 }

@@ -12,6 +12,7 @@ import { Blank } from "../part/Blank";
 import { Mark } from "../part/Mark";
 import { Age, Value } from "../part/Value";
 import { judgeSignal, signalOf } from "../plant";
+import { statusWords } from "../words";
 import { energySignals } from "./EnergyPanel";
 
 /** What analytics publishes beside index, limit and energy: the evidence. */
@@ -32,7 +33,10 @@ function Gauge({ asset, health, limit }: { asset: Asset; health: Signal; limit: 
     return {
       over: computed(() => at.value !== null && least.value !== null && at.value < least.value),
       word: computed(() => {
-        if (at.value === null) return words.value.noDataYet;
+        if (at.value === null) {
+          const sample = cell(health.path).value;
+          return sample.time === 0 ? words.value.noDataYet : statusWords(words.value, sample.status);
+        }
         if (least.value === null) return words.value.noLimit;
         return at.value < least.value ? words.value.healthOver : words.value.healthSound;
       }),

@@ -86,7 +86,7 @@ export function Keys({ line, itself, machines }: { line: Line; itself: Asset | u
   const share = got === null || got.good === null || got.reject === null ? null : got.reject / (got.good + got.reject);
   const state = itself === undefined ? undefined : signalOf(itself, "state");
   return (
-    <section class="keys" aria-label={w.counts}>
+    <section class="keys" aria-label={w.figures}>
       {state !== undefined && itself !== undefined && (
         <div class="key key-state">
           <span class="key-name">{w.state}</span>

@@ -98,7 +98,7 @@ export function MachineCard({ asset, constraint }: { asset: Asset; constraint: b
   const power = signalOf(asset, "power");
   const concerns = concernsAt(asset.id);
   return (
-    <a class={concerns.length > 0 ? `card edge-${concerns[0]?.priority}` : "card"} href={machineHref(asset.id)} aria-label={say(asset.name)}>
+    <a class={concerns.length > 0 ? `card edge-${concerns[0]?.priority}` : "card"} href={machineHref(asset.id)}>
       <span class="card-name">
         <b>{say(asset.name)}</b>
         {constraint && <span class="box-constraint">{w.constraint}</span>}

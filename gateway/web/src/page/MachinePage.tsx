@@ -23,6 +23,7 @@ import { concernHref } from "./AttentionLine";
 import { EnergyPanel } from "./EnergyPanel";
 import { HealthPanel } from "./HealthPanel";
 import { viewOfPlant } from "./LinePage";
+import { edgeName } from "./Links";
 import { countOf } from "./MachineCard";
 import { SignalTable } from "./SignalTable";
 import { TrendPanel } from "./TrendPanel";
@@ -57,8 +58,12 @@ function Head({ asset }: { asset: Asset }) {
       <div class="machine-title">
         <h1>{say(asset.name)}</h1>
         <p class="quiet">
-          {asset.type.replaceAll("_", " ")}
-          {asset.cycle_s !== null && ` · ${w.cycle} ${printNumber(asset.cycle_s, 0)}\u202fs`}
+          {[
+            asset.edge === null ? "" : edgeName(asset.edge),
+            asset.cycle_s === null ? "" : `${w.cycle} ${printNumber(asset.cycle_s, 0)}\u202fs`,
+          ]
+            .filter((part) => part !== "")
+            .join(" · ")}
         </p>
       </div>
       <Step to={after} word={w.next} sign="›" />

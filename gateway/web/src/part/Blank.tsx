@@ -10,7 +10,7 @@ import { plant } from "../plant";
 export function Blank(props: { title: string; hint?: string; children?: ComponentChildren; small?: boolean }) {
   return (
     <div class={props.small === true ? "blank small" : "blank"} role="status">
-      <p class="blank-title">{props.title}</p>
+      {props.small === true ? <p class="blank-title">{props.title}</p> : <h1 class="blank-title">{props.title}</h1>}
       {props.hint !== undefined && <p>{props.hint}</p>}
       {props.children}
     </div>

@@ -82,7 +82,7 @@ export function Spark({ signal: s }: { signal: Signal }) {
     return d;
   });
   return (
-    <svg class="spark" viewBox={`0 0 ${WIDE} ${TALL}`} width={WIDE} height={TALL} aria-hidden="true">
+    <svg class="spark" viewBox={`0 0 ${WIDE} ${TALL}`} height={TALL} preserveAspectRatio="none" aria-hidden="true">
       <path d={path} vector-effect="non-scaling-stroke" />
     </svg>
   );
