@@ -124,8 +124,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({}, "anonymous"),
     (SCADA | NONE, "end point"),
     (NONE, "end point"),
-    (SCADA | {"mode": "Sign"}, "end point"),
-    (SCADA | {"policy": "Basic256"}, "end point"),
+    (SCADA | {"mode": "Sign"}, "cannot find an endpoint"),
+    (SCADA | {"policy": "Basic256"}, "cannot find an endpoint"),
 ]
 
 
