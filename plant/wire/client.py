@@ -30,6 +30,18 @@ _YIELD_EVERY = 8
 _INBOUND_BYTES = 16 << 20
 
 
+class _TlsSocket(ssl.SSLSocket):
+    """Closes itself when the handshake fails; paho would leave it open."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        """Shake hands, or close."""
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()
+            raise
+
+
 class MqttClient:
     """A connection to the broker: ``async with MqttClient(broker, "edge1", will) as mqtt: ...``.
 
@@ -82,9 +94,11 @@ class MqttClient:
             paho.username_pw_set(broker.username, broker.password)
         if broker.tls:
             try:
-                paho.tls_set(ca_certs=broker.ca_file, tls_version=ssl.PROTOCOL_TLS_CLIENT)
+                context = ssl.create_default_context(cafile=broker.ca_file)
             except OSError as error:
                 raise ConfigError(f"broker.ca_file {broker.ca_file!r}: {error}") from error
+            context.sslsocket_class = _TlsSocket
+            paho.tls_set_context(context)
         if will is not None:
             paho.will_set(will.topic, will.payload, will.qos, will.retain)
         paho.on_connect = self._on_connect
