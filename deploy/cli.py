@@ -174,13 +174,17 @@ def _simulation(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--fault", action="append", metavar="NAME", help="a fault to play")
     group.add_argument("--scenario", type=Path, metavar="FILE", help="faults by time")
     group.add_argument("--seed", type=int, metavar="N", help="another course of chance")
+    group.add_argument("--file", type=Path, metavar="CSV", help="what recorded machines play")
+    group.add_argument(
+        "--rows-per-s", type=float, metavar="N", help="real rows a second (0: one an answer)"
+    )
 
 
 def _run_room(room: str, arguments: argparse.Namespace) -> int:
     from deploy.room import log_to_stderr, run_room
 
     log_to_stderr()
-    names = ("edge", "preload", "fault", "scenario", "seed")
+    names = ("edge", "preload", "fault", "scenario", "seed", "file", "rows_per_s")
     given = {name: getattr(arguments, name) for name in names}
     options = {name: value for name, value in given.items() if value is not None}
     if "fault" in options:
