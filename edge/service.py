@@ -1,6 +1,8 @@
 """One edge gateway: its sources, what is made of them, and the uplink that loses nothing."""
 
 import asyncio
+import ctypes
+import gc
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -10,6 +12,7 @@ from typing import Any
 
 from edge.acquisition import Acquisition
 from edge.clock import EdgeClock, kernel_offset_ms
+from edge.feed import served
 from edge.preload import Preload, read_preload
 from edge.runner import Runner
 from edge.scaling import Scaling
@@ -59,7 +62,7 @@ async def run(plant: Plant, ports: Ports) -> None:
         uplink.outbox.on_commit = hook
     preload = _first_rows(ports, uplink, published)
     node = EdgeNode(plant, edge, uplink, clock, folder=ports.data, preload=preload)
-    async with Supervisor() as supervisor:
+    async with served(uplink.feed, edge, ports.data), Supervisor() as supervisor:
         supervisor.on_signals()
         supervisor.start("uplink", uplink.run)
         supervisor.start("node", partial(node.run, supervisor, ports))
@@ -80,6 +83,15 @@ def _first_rows(ports: Ports, uplink: Uplink, published: Sequence[Signal]) -> Pr
     if file is None or _BEGUN in uplink.saved or not Path(str(file)).exists():
         return None
     return read_preload(Path(str(file)), published)
+
+
+def _tidy() -> None:
+    """Give back what reading the plant took (10 MB of 5,000 signals), and leave the rest alone."""
+    gc.collect()
+    gc.freeze()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 class EdgeNode:
@@ -150,6 +162,7 @@ class EdgeNode:
             delivering.append(supervisor.start(f"deliver {runner.name}", deliver))
         supervisor.source("tick", self._tick, retry=False)
         log.info("%d sources, %d signals", len(self.runners), len(self.signals))
+        _tidy()
         ports.ready()
         await supervisor.stopping.wait()
         await asyncio.wait(reading)

@@ -10,10 +10,12 @@ import logging
 import sys
 import time
 from collections.abc import AsyncGenerator, Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from edge.feed import feed_port
 from plant.errors import ConfigError, Unavailable
 from plant.flow.clock import Clock
 from plant.flow.live import LiveTable, SignalTable
@@ -43,8 +45,8 @@ TRUST_FOLDER = "pki"
 async def run(plant: Plant, ports: Ports) -> None:
     """Serve until SIGTERM or SIGINT.
 
-    ``ports.options``: ``edge`` names the edge (needed when several have ``opcua:``);
-    ``feed_port`` is where its edge process serves the feed, without it the broker is heard.
+    ``ports.options``: ``edge`` names the edge (needed when several have ``opcua:``); ``feed`` is
+    "edge" (the default: its process, whose folder lies beside ours) or "broker".
 
     Raises
     ------
@@ -55,16 +57,16 @@ async def run(plant: Plant, ports: Ports) -> None:
     from edge.opcua.window import Window
 
     edge = which_edge(plant, ports.options.get("edge"))
-    port = ports.options.get("feed_port")
-    shown = exposed(plant, edge if port is not None else None)
+    bus = ports.options.get("feed") == "broker"
+    shown = exposed(plant, edge, whole=bus)
     table = SignalTable()
     source: Feed | Bus
-    if port is not None:
-        window = Window(LiveTable(table))
-        source = Feed(plant.group, edge, int(str(port)), window)
-    else:
+    if bus:
         source = Bus(plant, edge, ports.clock, table)
         window = source.window
+    else:
+        window = Window(LiveTable(table))
+        source = Feed(plant.group, edge, ports.data.parent / edge, window)
     async with (
         OpcUaServer(plant, edge, ports.data / TRUST_FOLDER, window, shown),
         Supervisor() as supervisor,
@@ -98,15 +100,22 @@ def which_edge(plant: Plant, wanted: object = None) -> str:
     return having[0]
 
 
-def exposed(plant: Plant, edge: str | None) -> list[tuple[Asset, Sequence[Signal]]]:
-    """Assets with the signals to show: those that ``edge`` publishes, or all of the plant."""
+def exposed(plant: Plant, edge: str, *, whole: bool) -> list[tuple[Asset, Sequence[Signal]]]:
+    """Assets with the signals to show: those that the edge publishes, or all of the plant.
+
+    Where ``opcua: {assets: [...]}`` names assets, only those.
+    """
+    config = plant.edges[edge].opcua
+    wanted = set(config.assets if config else ())
     found: list[tuple[Asset, Sequence[Signal]]] = []
     for asset in plant.assets.values():
+        if wanted and asset.id not in wanted:
+            continue
         signals = [
             signal
             for signal in asset.signals
             if not signal.hidden
-            and (edge is None or (signal.origin is Origin.EDGE and asset.edge == edge))
+            and (whole or (signal.origin is Origin.EDGE and asset.edge == edge))
         ]
         if signals:
             found.append((asset, signals))
@@ -114,12 +123,12 @@ def exposed(plant: Plant, edge: str | None) -> list[tuple[Asset, Sequence[Signal
 
 
 class Feed:
-    """Hears one edge's feed into the window."""
+    """Hears one edge's feed into the window; ``folder`` is the edge's."""
 
-    def __init__(self, group: str, edge: str, port: int, window: "Window") -> None:
+    def __init__(self, group: str, edge: str, folder: Path, window: "Window") -> None:
         self._group = group
         self._edge = edge
-        self._port = port
+        self._folder = folder
         self._window = window
 
     @property
@@ -129,8 +138,9 @@ class Feed:
 
     async def hear(self) -> None:
         """Until the connection is lost or silent; everything is BadNoCommunication then."""
+        port = feed_port(self._folder)
         session = HostSession(self._group, [self._edge], self._window.live.table)
-        messages = cast("Messages", aiter(FeedClient(self._port)))
+        messages = cast("Messages", aiter(FeedClient(port)))
         try:
             while True:
                 async with asyncio.timeout(SILENT_S):

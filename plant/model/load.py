@@ -263,6 +263,7 @@ class _Loader:
                     e.opcua.host,
                     e.opcua.port,
                     tuple(model.OpcUaUser(u.name, u.password) for u in e.opcua.users),
+                    e.opcua.assets,
                 )
                 if e.opcua
                 else None,

@@ -39,11 +39,15 @@ class OpcUaUser:
 
 @dataclass(frozen=True, slots=True)
 class OpcUa:
-    """The OPC UA server of an edge (a process of its own). Nothing is anonymous."""
+    """The OPC UA server of an edge (a process of its own). Nothing is anonymous.
+
+    ``assets`` are the ids that it shows, empty for all it can.
+    """
 
     host: str = "127.0.0.1"
     port: int = 4840
     users: tuple[OpcUaUser, ...] = ()
+    assets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,11 @@ def check_site(shape: PlantShape, document: Document) -> Iterator[Problem]:
         if edge.opcua is not None and not edge.opcua.users:
             where: Where = ("edges", id, "opcua")
             yield document.problem(where, "has no users; nobody could log in, nobody is anonymous")
+        for at, asset in enumerate(edge.opcua.assets if edge.opcua else ()):
+            if asset not in shape.assets:
+                hint = did_you_mean(asset, list(shape.assets))
+                where = ("edges", id, "opcua", "assets", at)
+                yield document.problem(where, f"no asset {asset!r}{hint}")
     yield from _check_ports(shape, document)
 
 

@@ -74,6 +74,7 @@ class OpcUaShape(Shape):
     host: str = "127.0.0.1"
     port: Port = 4840
     users: tuple[OpcUaUserShape, ...] = Field((), description="nobody is anonymous")
+    assets: tuple[Slug, ...] = Field((), description="what it shows; empty: all it can")
 
 
 class GatewayShape(Shape):

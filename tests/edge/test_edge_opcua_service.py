@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from asyncua import ua
 
+from edge.feed import served
 from edge.opcua import service
 from edge.opcua.server import OpcUaServer
 from edge.opcua.service import Feed, exposed, take, which_edge
@@ -52,12 +53,12 @@ def free_port() -> int:
 
 
 @contextlib.asynccontextmanager
-async def an_edge(folder: Path, port: int) -> AsyncIterator[Uplink]:
-    """An edge's uplink without a broker, its feed on a port."""
+async def an_edge(folder: Path) -> AsyncIterator[Uplink]:
+    """An edge's uplink without a broker, its feed served."""
     nowhere = Broker(port=free_port())
     signals = PLANT.published(Origin.EDGE, "edge1")
     uplink = Uplink(PLANT.group, "edge1", nowhere, folder, signals, UtcClock(), PLANT.host_id)
-    async with uplink.feed.serve(port):
+    async with served(uplink.feed, PLANT.edges["edge1"], folder):
         running = asyncio.create_task(uplink.run(), name="uplink")
         try:
             yield uplink
@@ -65,6 +66,13 @@ async def an_edge(folder: Path, port: int) -> AsyncIterator[Uplink]:
             uplink.close()
             async with asyncio.timeout(10):
                 await running
+
+
+def a_folder(data: Path) -> Path:
+    """The edge's folder in a data folder."""
+    folder = data / "edge1"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -81,7 +89,7 @@ def accept(uplink: Uplink, path: str, value: float, status: int = 0, time: int =
 
 
 async def test_values_reach_a_subscriber_without_a_broker(tmp_path: Path) -> None:
-    port, opcua_port = free_port(), free_port()
+    opcua_port = free_port()
     plant = replace(
         PLANT,
         edges={
@@ -96,12 +104,12 @@ async def test_values_reach_a_subscriber_without_a_broker(tmp_path: Path) -> Non
     (folder / "trusted").mkdir(parents=True)
     trust(folder, pair)
     up = asyncio.Event()
-    ports = Ports(UtcClock(), tmp_path / "opcua", ready=up.set, options={"feed_port": port})
+    ports = Ports(UtcClock(), tmp_path / "opcua", ready=up.set)
     serving = asyncio.create_task(service.run(plant, ports))
     try:
         async with asyncio.timeout(30):
             await up.wait()
-        async with an_edge(tmp_path, port) as uplink:
+        async with an_edge(a_folder(tmp_path)) as uplink:
             await accept(uplink, "lathe/power", 5.5)
             async with await a_client(f"opc.tcp://127.0.0.1:{opcua_port}", pair) as client:
                 notes = Notes()
@@ -128,13 +136,12 @@ async def test_values_reach_a_subscriber_without_a_broker(tmp_path: Path) -> Non
 
 
 async def test_a_lost_feed_makes_everything_bad_and_a_new_one_good_again(tmp_path: Path) -> None:
-    port = free_port()
     window = Window(LiveTable(SignalTable(["lathe/power"])))
-    feed = Feed(PLANT.group, "edge1", port, window)
+    feed = Feed(PLANT.group, "edge1", tmp_path / "edge1", window)
     with pytest.raises(Unavailable):
         await feed.hear()
     for value in (1.0, 2.0):
-        async with an_edge(tmp_path, port) as uplink:
+        async with an_edge(a_folder(tmp_path)) as uplink:
             await accept(uplink, "lathe/power", value)
             hearing = asyncio.create_task(feed.hear())
             await until(lambda expected=value: window.live.value[0] == expected)  # type: ignore[misc]
@@ -148,20 +155,22 @@ async def test_a_feed_that_falls_silent_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service, "SILENT_S", 0.2)
-    port = free_port()
     window = Window(LiveTable(SignalTable(["lathe/power"])))
-    async with an_edge(tmp_path, port) as uplink:
+    async with an_edge(a_folder(tmp_path)) as uplink:
         await accept(uplink, "lathe/power", 1.0)
         with pytest.raises(Unavailable, match="silent"):
-            await Feed(PLANT.group, "edge1", port, window).hear()
+            await Feed(PLANT.group, "edge1", tmp_path / "edge1", window).hear()
     assert window.live.status[0] == StatusCode.BadNoCommunication
 
 
 def test_what_is_shown_by_the_feed_and_by_the_broker() -> None:
-    of_edge = {s.path for _, signals in exposed(PLANT, "edge1") for s in signals}
-    whole = {s.path for _, signals in exposed(PLANT, None) for s in signals}
+    of_edge = {s.path for _, signals in exposed(PLANT, "edge1", whole=False) for s in signals}
+    whole = {s.path for _, signals in exposed(PLANT, "edge1", whole=True) for s in signals}
     assert whole - of_edge == {"lathe/state"}
     assert "edge1/outbox_rows" in of_edge
+    few = replace(PLANT.edges["edge1"], opcua=OpcUa(assets=("edge1",)))
+    shown = exposed(replace(PLANT, edges={"edge1": few}), "edge1", whole=True)
+    assert [asset.id for asset, _ in shown] == ["edge1"]
 
 
 def test_which_edge_is_meant() -> None:
