@@ -1,4 +1,4 @@
-"""Where an OPC UA server finds its edge's feed: a free loopback port, named in the edge's folder."""
+"""Where an OPC UA server finds the feed of its edge: a loopback port, named in a file."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
