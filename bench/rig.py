@@ -213,12 +213,12 @@ class Rooms:
     def _line(self, name: str, line: str, people: bool) -> None:
         self.lines.append(f"{name}: {line}")
 
-    async def start(self, *rooms: str, timeout_s: float = 60.0) -> None:
-        """Start rooms in this order, each ready before the next."""
+    async def start(self, *rooms: str, timeout_s: float = 60.0, more: Sequence[str] = ()) -> None:
+        """Start rooms in this order, each ready before the next; ``more`` are their options."""
         for room in rooms:
             edge = "edge1" if room in {"edge", "opcua"} else None
             process = self.processes.start(
-                room, room_command(room, self.plant, self.data, edge=edge)
+                room, room_command(room, self.plant, self.data, edge=edge, more=more)
             )
             await self.processes.until_ready([process], timeout_s)
 
