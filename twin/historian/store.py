@@ -91,7 +91,12 @@ def open_writable(folder: Path) -> apsw.Connection:
     folder.mkdir(parents=True, exist_ok=True)
     connection = apsw.Connection(str(folder / FILE))
     connection.set_busy_timeout(10_000)
-    if check_version(connection, folder) == 0:
+    try:
+        version = check_version(connection, folder)
+    except BaseException:
+        connection.close()
+        raise
+    if version == 0:
         connection.pragma("auto_vacuum", "incremental")  # sealed batches give their pages back
         with connection:
             connection.execute(_SCHEMA)
@@ -108,11 +113,15 @@ def open_readable(folder: Path) -> apsw.Connection:
     file = folder / FILE
     try:
         connection = apsw.Connection(str(file), flags=apsw.SQLITE_OPEN_READWRITE)
+    except apsw.CantOpenError as error:
+        raise Unavailable(f"no historian in {folder} yet") from error
+    try:
         connection.set_busy_timeout(10_000)
         connection.pragma("query_only", True)
         version = check_version(connection, folder)
-    except apsw.CantOpenError as error:
-        raise Unavailable(f"no historian in {folder} yet") from error
+    except BaseException:
+        connection.close()
+        raise
     if version == 0:
         connection.close()
         raise Unavailable(f"no historian in {folder} yet")

@@ -46,7 +46,11 @@ class EmbeddedWriter:
         except OSError as error:
             self._guard.close()
             raise Unavailable(f"another process writes to the historian in {folder}") from error
-        self.database = open_writable(folder)
+        try:
+            self.database = open_writable(folder)
+        except BaseException:
+            self._guard.close()
+            raise
         self.hot = HotLog()
         self.warm = HotLog()
         """What was sealed last, for late rows; ``warm_files`` are the segments that hold it."""

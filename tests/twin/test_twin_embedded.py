@@ -1,0 +1,265 @@
+"""What only the embedded historian promises: its folder, its processes, its crashes, backups."""
+
+import json
+import subprocess
+import sys
+import tarfile
+import threading
+from pathlib import Path
+
+import apsw
+import numpy as np
+import pytest
+
+from plant.errors import ConfigError, Unavailable
+from plant.flow.port import Commit, Mark, Series
+from plant.flow.sample import SampleBatch
+from twin.backup import backup, restore
+from twin.historian.embedded import Embedded
+from twin.historian.store import FILE, SAMPLES, VERSION
+
+KIND = Embedded(kind="embedded")
+T0 = 1_760_000_000_000
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "historian"
+
+
+@pytest.fixture
+def writer(folder):
+    w = KIND.writer(folder)
+    w.declare([Series("a/x"), Series("a/y")])
+    yield w
+    w.close()
+
+
+def put(writer, *times, value=None, mark=None):
+    times = np.array(times)
+    values = times.astype(float) if value is None else np.full(len(times), value)
+    marks = [Mark("g/e", "r", mark)] if mark else []
+    writer.write(Commit(SampleBatch.of(np.zeros(len(times)), times, values), marks=marks), 1)
+
+
+def test_no_historian_yet_is_unavailable_and_then_there(folder):
+    reader = KIND.reader(folder)
+    with pytest.raises(Unavailable, match="yet"):
+        reader.read(["a/x"], 0, 1)
+    writer = KIND.writer(folder)
+    assert len(reader.read(["a/x"], 0, 1)) == 0
+    writer.close()
+    reader.close()
+
+
+def test_a_second_writer_is_refused(writer, folder):
+    with pytest.raises(Unavailable, match="another process"):
+        KIND.writer(folder)
+
+
+def test_a_newer_folder_is_refused(writer, folder):
+    writer.close()
+    with apsw.Connection(str(folder / FILE)) as db:
+        db.pragma("user_version", VERSION + 1)
+    db.close()
+    for opened in (lambda: KIND.writer(folder), lambda: KIND.reader(folder).paths()):
+        with pytest.raises(ConfigError, match="newer Kaikou"):
+            opened()
+
+
+def test_a_file_that_nobody_names_is_removed_at_the_start(writer, folder):
+    put(writer, 1, 2, 3)
+    writer.retain(0, force=True)
+    writer.close()
+    orphan = folder / SAMPLES / "2025-01-01_00.parquet"
+    orphan.write_bytes(b"half a file")
+    part = folder / SAMPLES / ".2025-01-01_00.parquet.part"
+    part.write_bytes(b"half")
+    again = KIND.writer(folder)
+    assert not orphan.exists()
+    assert not part.exists()
+    assert len(list((folder / SAMPLES).iterdir())) == 1
+    again.close()
+
+
+def test_sealing_waits_until_it_is_due(folder):
+    w = Embedded(kind="embedded", seal_rows=4).writer(folder)
+    w.declare([Series("a/x")])
+    put(w, 1, 2, 3)
+    w.retain(0)
+    assert not list((folder / SAMPLES).iterdir())
+    put(w, 4)
+    w.retain(0)
+    assert len(list((folder / SAMPLES).iterdir())) == 1
+    w.close()
+
+
+def test_merged_files_stay_for_readers_that_know_their_names(folder, monkeypatch):
+    w = Embedded(kind="embedded", merge=2).writer(folder)
+    w.declare([Series("a/x")])
+    for k in range(6):
+        put(w, T0 + 10 * k, T0 + 5)
+        w.retain(0, force=True)
+    files = {f.name for f in (folder / SAMPLES).iterdir()}
+    named = {row[0] for row in w.database.execute("SELECT file FROM segment")}
+    assert len(named) < 6
+    assert len(files) > len(named)
+    monkeypatch.setattr("twin.historian.seal.RETIRED_KEEP_S", -1)
+    w.retain(0)
+    assert {f.name for f in (folder / SAMPLES).iterdir()} == named
+    reader = KIND.reader(folder)
+    assert reader.read(["a/x"], 0, 2 * T0).source_time.tolist() == sorted(
+        {T0 + 10 * k for k in range(6)} | {T0 + 5}
+    )
+    reader.close()
+    w.close()
+
+
+def test_a_reader_whose_file_was_merged_away_asks_again(folder, monkeypatch):
+    w = Embedded(kind="embedded", merge=2).writer(folder)
+    w.declare([Series("a/x")])
+    for k in range(3):
+        put(w, T0 + k)
+        w.retain(0, force=True)
+    reader = KIND.reader(folder)
+    scan = reader._scan
+
+    def late(*given):
+        monkeypatch.setattr(reader, "_scan", scan)
+        monkeypatch.setattr("twin.historian.seal.RETIRED_KEEP_S", -1)
+        put(w, T0 + 3)
+        w.retain(0, force=True)
+        w.retain(0)
+        return scan(*given)
+
+    monkeypatch.setattr(reader, "_scan", late)
+    assert len(reader.read(["a/x"], 0, 2 * T0)) in (3, 4)
+    reader.close()
+    w.close()
+
+
+def test_what_is_stored_survives_a_restart_before_sealing(writer, folder):
+    put(writer, 1, 2, 3, mark=7)
+    writer.close()
+    again = KIND.writer(folder)
+    again.declare([Series("a/y"), Series("a/x")])
+    again.write(Commit(SampleBatch.of([1, 1], [3, 4], [3.0, 4.0])), 1)
+    reader = KIND.reader(folder)
+    assert reader.read(["a/x"], 0, 99).value.tolist() == [1, 2, 3, 4]
+    assert dict(again.marks()) == {("g/e", "r"): 7}
+    reader.close()
+    again.close()
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from plant.flow.port import Commit, Series
+from plant.flow.sample import SampleBatch
+from twin.historian.embedded import Embedded
+w = Embedded(kind="embedded", merge=3).writer(Path(sys.argv[1]))
+w.declare([Series("a/x"), Series("a/y")])
+for k in range(int(sys.argv[2])):
+    w.write(Commit(SampleBatch.of([0, 1], [k, k], [k, k])), k)
+    if k % 5 == 4:
+        w.retain(0, force=True)
+w.close()
+"""
+
+
+def test_readers_in_other_processes_and_threads_see_every_commit_whole(folder):
+    """Every read is a prefix of what the writer, another process, commits; none goes back."""
+    KIND.writer(folder).close()
+    process = subprocess.Popen([sys.executable, "-c", WRITER, str(folder), "150"])
+    reader = KIND.reader(folder)
+    wrong, seen = [], [0, 0]
+
+    def follow(n):
+        while True:
+            ended = process.poll() is not None
+            rows = reader.read(["a/x", "a/y"], 0, 10**6)
+            count = len(rows) // 2
+            expected = list(range(count)) * 2
+            if rows.value.tolist() != expected or count < seen[n]:
+                wrong.append((rows.value.tolist(), seen[n]))
+            seen[n] = count
+            if ended:
+                return
+
+    threads = [threading.Thread(target=follow, args=(n,)) for n in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    reader.close()
+    assert process.wait() == 0
+    assert not wrong
+    assert seen == [150, 150]
+
+
+def test_a_kill_at_any_line_leaves_the_commit_whole_or_undone(tmp_path):
+    script = Path(__file__).with_name("kill_at_every_line.py")
+    command = [sys.executable, str(script), str(tmp_path), "3", "16"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path.cwd())
+    report = json.loads(done.stdout.splitlines()[-1])
+    assert report["wrong"] == []
+    assert report["killed"] >= 20
+    assert report["before"]
+    assert report["after"]
+
+
+# ---------------------------------------------------------------------------------- backup
+
+
+def test_a_backup_of_a_running_historian_comes_back(writer, folder, tmp_path):
+    put(writer, T0, T0 + 1, mark=3)
+    writer.retain(0, force=True)
+    put(writer, T0 + 2)
+    told = []
+    kept = backup(folder, tmp_path / "b.tar", lambda done, of: told.append((done, of)))
+    assert kept.rows == 3
+    assert told[-1][0] == told[-1][1]
+    put(writer, T0 + 3)
+    restore(tmp_path / "b.tar", tmp_path / "new" / "historian")
+    reader = KIND.reader(tmp_path / "new" / "historian")
+    assert reader.read(["a/x"], 0, 2 * T0).source_time.tolist() == [T0, T0 + 1, T0 + 2]
+    (gap,) = reader.gaps(0, 10**15)
+    assert gap.edge == "g/e"
+    assert gap.reason.startswith("restored from a backup")
+    reader.close()
+    assert not list(folder.glob(".backup*"))
+
+
+def test_nothing_is_overwritten(writer, folder, tmp_path):
+    put(writer, 1)
+    target = tmp_path / "b.tar"
+    backup(folder, target)
+    with pytest.raises(ConfigError, match="never overwritten"):
+        backup(folder, target)
+    with pytest.raises(ConfigError, match="never restored over"):
+        restore(target, folder)
+
+
+@pytest.mark.parametrize("harm", ["cut", "flip", "stranger", "rubbish"])
+def test_a_damaged_backup_is_refused_and_leaves_nothing(writer, folder, tmp_path, harm):
+    put(writer, 1, 2)
+    writer.retain(0, force=True)
+    target = tmp_path / "b.tar"
+    backup(folder, target)
+    data = bytearray(target.read_bytes())
+    if harm == "cut":
+        data = data[: len(data) // 2]
+    elif harm == "flip":
+        with tarfile.open(target) as archive:
+            (parquet,) = [m for m in archive if m.name.endswith(".parquet")]
+        data[parquet.offset_data + 10] ^= 1
+    elif harm == "rubbish":
+        data = bytearray(b"not a tar")
+    target.write_bytes(data)
+    if harm == "stranger":
+        with tarfile.open(target, "a") as archive:
+            archive.add(__file__, "../evil.parquet")
+    with pytest.raises(ConfigError):
+        restore(target, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+    assert not list(tmp_path.glob(".new*"))
