@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime
+import socket
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -96,12 +97,11 @@ async def test_a_name_that_does_not_exist() -> None:
 
 
 async def test_a_listener_that_says_nothing() -> None:
-    server = await asyncio.start_server(lambda r, w: asyncio.sleep(60), "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    with pytest.raises(Unavailable, match="no answer"):
-        async with MqttClient(Broker("127.0.0.1", port), "a", timeout_s=0.3):
-            pass
-    server.close()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        broker = Broker("127.0.0.1", server.getsockname()[1])
+        with pytest.raises(Unavailable, match="no answer"):
+            async with MqttClient(broker, "a", timeout_s=0.3):
+                pass
 
 
 async def test_nothing_is_published_without_a_connection() -> None:
