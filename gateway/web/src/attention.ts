@@ -141,6 +141,40 @@ export const concerns = computed<readonly Concern[]>(() => {
   return all.map((c, i) => ({ c, i })).sort((a, b) => a.c.priority - b.c.priority || a.i - b.i).map(({ c }) => c);
 });
 
+export interface Item {
+  readonly concern: Concern;
+  readonly name: string;
+  readonly what: string;
+}
+
+/** What the attention line says: a lost edge is one item, however many assets hang on it. */
+export const items = computed<readonly Item[]>(() => {
+  const out: Item[] = [];
+  const edges = new Map<string, number>();
+  for (const concern of concerns.value) {
+    const edge = concern.key.endsWith(":link") ? concern.asset.edge : null;
+    if (edge === null) out.push({ concern, name: say(concern.asset.name), what: concern.what });
+    else {
+      const had = edges.get(edge);
+      edges.set(edge, (had ?? 0) + 1);
+      if (had === undefined) out.push({ concern, name: edge, what: "" });
+    }
+  }
+  return out.map((item) => {
+    const count = edges.get(item.name);
+    return item.what !== "" || count === undefined ? item : { ...item, name: nameOfEdge(item.name), what: words.value.att_edge(count) };
+  });
+});
+
+/** An edge by its name in plant.yaml; our own nodes by what they do. */
+export function nameOfEdge(id: string): string {
+  const w = words.value;
+  if (id === "kaikou_twin") return w.twinNode;
+  if (id === "kaikou_analytics") return w.analyticsNode;
+  const known = plant.value.edges.find((e) => e.id === id);
+  return known === undefined ? id : say(known.name);
+}
+
 export function concernsAt(asset: string): readonly Concern[] {
   return concerns.value.filter((c) => c.asset.id === asset);
 }

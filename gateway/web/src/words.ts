@@ -171,6 +171,7 @@ const en = {
   att_bad: (signal: string, reason: string) => `${signal}: ${reason}`,
   att_silent: "no data",
   att_link: "link lost",
+  att_edge: (count: number) => `link lost, ${count} assets show last known values`,
 
   chart: "Chart",
   table: "Table",
@@ -396,6 +397,7 @@ const zh: Catalogue = {
   att_bad: (signal, reason) => `${signal}：${reason}`,
   att_silent: "无数据",
   att_link: "链路中断",
+  att_edge: (count) => `链路中断，${count} 项资产显示最后已知值`,
 
   chart: "曲线",
   table: "表格",

@@ -1,9 +1,9 @@
 /** Second one: what, where, since when; or that nothing needs anybody. */
 
-import { type Concern, concerns, quietSince } from "../attention";
+import { type Concern, type Item as Said, items, quietSince } from "../attention";
 import { plantNow, tick } from "../clock";
 import { connection } from "../live";
-import { lasting, say, words } from "../locale";
+import { lasting, words } from "../locale";
 import { Mark } from "../part/Mark";
 import { zone } from "../plant";
 import { machineHref } from "../route";
@@ -26,15 +26,16 @@ export function concernHref(c: Concern): string {
   return machineHref(c.asset.id, params);
 }
 
-function Item({ c }: { c: Concern }) {
+function Item({ item }: { item: Said }) {
+  const c = item.concern;
   const w = words.value;
   const now = tick.value;
   return (
     <li class={`concern concern-${c.priority}`}>
       <a href={concernHref(c)}>
         <Mark priority={c.priority} />
-        <b>{say(c.asset.name)}</b>
-        <span class="concern-what">{c.what}</span>
+        <b>{item.name}</b>
+        <span class="concern-what">{item.what}</span>
         {c.since !== null && (
           <span class="quiet concern-since">
             {w.since(zone.value.moment(c.since, now))} · {lasting(now - c.since)}
@@ -47,7 +48,7 @@ function Item({ c }: { c: Concern }) {
 
 export function AttentionLine() {
   const w = words.value;
-  const all = concerns.value;
+  const all = items.value;
   if (connection.value.state === "connecting") {
     return (
       <section class="attention" aria-label={w.attention}>
@@ -66,8 +67,8 @@ export function AttentionLine() {
   return (
     <section class="attention on" aria-label={w.attention} aria-live="polite">
       <ul>
-        {all.slice(0, SHOWN).map((c) => (
-          <Item key={c.key} c={c} />
+        {all.slice(0, SHOWN).map((item) => (
+          <Item key={item.concern.key} item={item} />
         ))}
         {all.length > SHOWN && <li class="quiet concern-more">{w.and(all.length - SHOWN)}</li>}
       </ul>

@@ -1,24 +1,17 @@
 /** How the data comes: each edge's link, and up to when it is complete. */
 
 import type { EdgeLink } from "../api";
+import { nameOfEdge } from "../attention";
 import { tick } from "../clock";
 import { links } from "../live";
-import { lasting, say, words } from "../locale";
+import { lasting, words } from "../locale";
 import { NOTHING } from "../number";
 import { Blank } from "../part/Blank";
 import { Value } from "../part/Value";
-import { assetOf, plant, signalOf, zone } from "../plant";
+import { assetOf, signalOf, zone } from "../plant";
 
 /** Data this close to now counts as complete: one commit of the outbox and its way. */
 const COMPLETE_MS = 10_000;
-
-export function edgeName(id: string): string {
-  const w = words.value;
-  if (id === "kaikou_twin") return w.twinNode;
-  if (id === "kaikou_analytics") return w.analyticsNode;
-  const known = plant.value.edges.find((e) => e.id === id);
-  return known === undefined ? id : say(known.name);
-}
 
 function Row({ link }: { link: EdgeLink }) {
   const w = words.value;
@@ -30,7 +23,7 @@ function Row({ link }: { link: EdgeLink }) {
   const lost = link.state === "lost";
   return (
     <tr class={lost ? "lost-row" : ""}>
-      <th scope="row">{edgeName(link.edge)}</th>
+      <th scope="row">{nameOfEdge(link.edge)}</th>
       <td>
         <b class={lost ? "link-lost" : "link-state"}>
           {link.state === "up" ? w.linkUp : lost ? w.linkLost : w.linkUnknown}
@@ -42,7 +35,7 @@ function Row({ link }: { link: EdgeLink }) {
           </span>
         )}
       </td>
-      <td>
+      <td class="complete">
         {link.best_effort ? (
           <span class="quiet" title={w.bestEffortTitle}>
             {w.bestEffort}

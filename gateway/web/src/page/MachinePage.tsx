@@ -7,7 +7,7 @@ import { useComputed } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 
 import type { Asset } from "../api";
-import { concernsAt } from "../attention";
+import { concernsAt, nameOfEdge } from "../attention";
 import { tick } from "../clock";
 import { view } from "../live";
 import { lasting, say, words } from "../locale";
@@ -23,7 +23,6 @@ import { concernHref } from "./AttentionLine";
 import { EnergyPanel } from "./EnergyPanel";
 import { HealthPanel } from "./HealthPanel";
 import { viewOfPlant } from "./LinePage";
-import { edgeName } from "./Links";
 import { countOf } from "./MachineCard";
 import { SignalTable } from "./SignalTable";
 import { TrendPanel } from "./TrendPanel";
@@ -59,7 +58,7 @@ function Head({ asset }: { asset: Asset }) {
         <h1>{say(asset.name)}</h1>
         <p class="quiet">
           {[
-            asset.edge === null ? "" : edgeName(asset.edge),
+            asset.edge === null ? "" : nameOfEdge(asset.edge),
             asset.cycle_s === null ? "" : `${w.cycle} ${printNumber(asset.cycle_s, 0)}\u202fs`,
           ]
             .filter((part) => part !== "")
