@@ -19,7 +19,7 @@ from typing import Any
 from edge.clock import EdgeClock
 from edge.push import Restatement
 from edge.scaling import Scaling
-from edge.source import Answer, Source
+from edge.source import Answer, Session, Source
 from plant.errors import Unavailable
 from plant.flow.channel import Channel, WhenFull
 from plant.flow.sample import SampleBatch, Text
@@ -138,13 +138,13 @@ class Runner:
                     if self._push is not None:
                         self._push.opened()
                     self._due = asyncio.get_running_loop().time()
-                    answer = await session.read()
+                    answer = await _read(session)
             except TimeoutError as error:
                 raise Unavailable("no answer") from error
             while True:
                 await self._take(answer)
                 await self._turn()
-                answer = await session.read()
+                answer = await _read(session)
 
     async def _turn(self) -> None:
         """Wait for the next turn; turns that are past are skipped and counted."""
@@ -206,3 +206,16 @@ class Runner:
             else:
                 log.info("source %s: no value is Bad any more", self.name)
             self._told = told
+
+
+async def _read(session: Session) -> Answer:
+    """Read; a cancellation that got lost on the way still counts.
+
+    ``asyncio.wait_for`` of Python 3.11, on which pymodbus and asyncua wait, forgets one that comes
+    in the same turn of the loop as the answer.
+    """
+    answer = await session.read()
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+    return answer
