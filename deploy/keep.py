@@ -1,9 +1,7 @@
 """Backup, restore and trust: what people do beside the running rooms."""
 
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 from deploy.room import HISTORIAN
 from plant.errors import ConfigError
@@ -11,18 +9,21 @@ from plant.errors import ConfigError
 
 def backup(data: Path, file: Path) -> str:
     """Copy the historian of a data folder into one file; says what was copied."""
+    from twin import backup as archive
+
     if not (data / HISTORIAN).is_dir():
         raise ConfigError(f"{data} holds no history; name the data folder with --data")
-    twin: Any = import_module("twin.backup")
-    return str(twin.backup(data / HISTORIAN, file))
+    return f"{file}: {archive.backup(data / HISTORIAN, file)}"
 
 
 def restore(file: Path, data: Path) -> str:
     """Bring a backup into a data folder; says what came back."""
+    from twin import backup as archive
+
     if not file.is_file():
         raise ConfigError(f"{file} is not there")
-    twin: Any = import_module("twin.backup")
-    return str(twin.restore(file, data / HISTORIAN))
+    kept = archive.restore(file, data / HISTORIAN)
+    return f"{data}: {kept}; what came later is covered by gap records"
 
 
 def trust(data: Path, edge: str | None, fingerprint: str | None) -> Iterator[str]:

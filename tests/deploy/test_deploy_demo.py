@@ -63,6 +63,15 @@ class Demo:
         self.live.stdout.close()
 
 
+def command(*arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "deploy", *arguments],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 class Browser:
     """Enough of a browser to log in and ask."""
 
@@ -115,6 +124,9 @@ def test_demo_lives_stops_and_goes_on(tmp_path: Path) -> None:
         start = answer["time"] - 6 * 3_600_000
         past = browser.get(f"/api/history?path=lathe/vibration&start={start}&end={answer['time']}")
         assert past["raw_count"] > 1000, "eight hours were run ahead"
+        kept = command("backup", str(tmp_path / "kept.tar"), "--data", str(data))
+        assert re.search(r"[1-9]\d+ samples in", kept)
+        assert "edge1: trusted: none" in command("trust", "--data", str(data))
         begun = time.monotonic()
         assert demo.stop() == 0, demo.said
         assert time.monotonic() - begun < 10.0
@@ -129,3 +141,5 @@ def test_demo_lives_stops_and_goes_on(tmp_path: Path) -> None:
         assert again.stop() == 0, again.said
     finally:
         again.close()
+    said = command("restore", str(tmp_path / "kept.tar"), "--data", str(tmp_path / "other"))
+    assert "covered by gap records" in said
