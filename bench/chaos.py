@@ -25,11 +25,13 @@ from pathlib import Path
 import apsw
 import duckdb
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.ledger import ledger_paths, read_ledger
 from bench.machine import machine
 from bench.rig import Device, Ports, answer_number, folder, free_ports, serving, write_plant
 from deploy.kinds import kinds
+from plant.flow.port import HistorianReader
 from plant.model.load import load
 from plant.model.plant import Plant
 
@@ -100,13 +102,28 @@ def _plan(seconds: float, kills: int, chance: random.Random) -> list[tuple[float
 
 
 def outbox_rows(data: Path) -> int:
-    """Rows that wait in the edge's outbox, read from its file."""
-    with contextlib.closing(
-        apsw.Connection(str(data / "edge1" / "outbox.db"), flags=apsw.SQLITE_OPEN_READONLY)
-    ) as db:
-        db.set_busy_timeout(5000)
+    """Rows that still wait in the outbox of an edge that has ended."""
+    with contextlib.closing(apsw.Connection(str(data / "edge1" / "outbox.db"))) as db:
         rows = db.execute("SELECT count(*) FROM row").get
     return int(rows)
+
+
+def of_devices(lines: NDArray[np.void], paths: Sequence[str]) -> NDArray[np.void]:
+    """The lines of what devices served, without what the edge says of itself."""
+    served = np.array([p.partition("/")[2].startswith("v") for p in paths])
+    chosen: NDArray[np.void] = lines[served[lines["signal"]]]
+    return chosen
+
+
+def waiting(plant: Plant, reader: HistorianReader, ledger: Path) -> int:
+    """Lines of the last five minutes that the historian does not show yet."""
+    paths = ledger_paths(plant, "edge1")
+    lines = of_devices(read_ledger(ledger), paths)
+    last = int(lines["time"].max())
+    lines = lines[lines["time"] > last - 300_000]
+    rows = reader.read(paths, last - 300_000 + 1, last + 1)
+    have = set(zip(rows.signal.tolist(), rows.source_time.tolist(), strict=True))
+    return len(set(zip(lines["signal"].tolist(), lines["time"].tolist(), strict=True)) - have)
 
 
 async def run(given: argparse.Namespace) -> dict[str, object]:
@@ -124,7 +141,8 @@ async def run(given: argparse.Namespace) -> dict[str, object]:
                     victim.start()
                 await _until_ledger(place / "ledger", 60.0)
                 await _kill(victims, _plan(given.seconds, given.kills, chance))
-                drain_s = await _drain(victims, devices, data)
+                plant = load(file, kinds(), {})
+                drain_s = await _drain(plant, devices, data, place / "ledger")
             except BaseException:
                 for name in victims:
                     log = (place / f"{name}.log").read_text("utf-8", "replace")
@@ -133,7 +151,6 @@ async def run(given: argparse.Namespace) -> dict[str, object]:
             finally:
                 for name in ("edge", "twin", "broker"):
                     victims[name].stop()
-            plant = load(file, kinds(), {})
             figures = _count(plant, data, place, devices)
             if given.keep:
                 await asyncio.to_thread(shutil.copytree, place, given.keep)
@@ -143,6 +160,7 @@ async def run(given: argparse.Namespace) -> dict[str, object]:
                 "kills": {name: len(v.kills) for name, v in victims.items()},
                 "edge_restart_s": _restart_s(place / "ledger.starts", victims["edge"].kills),
                 "drain_s": round(drain_s, 1),
+                "outbox_rows_left": outbox_rows(data),
             }
 
 
@@ -162,25 +180,26 @@ async def _kill(victims: dict[str, Victim], plan: Sequence[tuple[float, str]]) -
         print(f"{at:7.1f} s  {name}", file=sys.stderr)
 
 
-async def _drain(victims: dict[str, Victim], devices: Sequence[Device], data: Path) -> float:
-    """Devices fall silent, the edge is stopped from reading more, the outbox must empty."""
+async def _drain(plant: Plant, devices: Sequence[Device], data: Path, ledger: Path) -> float:
+    """Devices fall silent; all that waits in the outbox must come, within a minute."""
     start = time.monotonic()
     await asyncio.sleep(5.0)  # the last killed one comes up and reads
     for device in devices:
         await device.server.close()
-    while True:
-        # the edge's own signals still trickle: rows that wait are those of the last seconds
-        rows = await asyncio.to_thread(outbox_rows, data)
-        if rows <= 2 or time.monotonic() - start > DRAIN_S:
-            return time.monotonic() - start
-        await asyncio.sleep(0.5)
+    reader = plant.historian.reader(data / "historian")  # type: ignore[attr-defined]
+    try:
+        while time.monotonic() - start < DRAIN_S:
+            if not await asyncio.to_thread(waiting, plant, reader, ledger):
+                break
+            await asyncio.sleep(1.0)
+    finally:
+        reader.close()
+    return time.monotonic() - start
 
 
 def _count(plant: Plant, data: Path, place: Path, devices: Sequence[Device]) -> dict[str, object]:
     paths = ledger_paths(plant, "edge1")
-    lines = read_ledger(place / "ledger")
-    ours = np.array([p.split("/")[1].startswith("v") for p in paths])[lines["signal"]]
-    lines = lines[ours]
+    lines = of_devices(read_ledger(place / "ledger"), paths)
     unserved = _unserved(lines, paths, devices)
     stored, doubled, gaps = _stored(plant, data, paths)
     wanted = set(
