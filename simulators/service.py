@@ -21,7 +21,8 @@ from simulators.world import STEP_MS, World
 
 log = logging.getLogger("kaikou.simulators")
 
-TICK_S = 0.25
+TICK_S = (0.05, 0.25)
+"""Least and most real seconds between looks at the clock; a fast plant is looked at more often."""
 KEEP_S = 10.0
 MOST_MS = HOURS * 3_600_000
 CRASH_MS = 60_000
@@ -116,6 +117,7 @@ class Simulation:
         """Keep the world at the plant's time."""
         loop = asyncio.get_running_loop()
         kept = loop.time()
+        tick_s = min(TICK_S[1], max(TICK_S[0], STEP_MS / 1000.0 / self._clock.factor))
         while True:
             now_ms = self._clock.now()
             while now_ms - self.world.now_ms >= STEP_MS:
@@ -127,7 +129,7 @@ class Simulation:
             if loop.time() - kept >= KEEP_S:
                 kept = loop.time()
                 self.keep()
-            await asyncio.sleep(TICK_S)
+            await asyncio.sleep(tick_s)
 
     def keep(self) -> None:
         """Save what a restart continues from."""

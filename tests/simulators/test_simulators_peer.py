@@ -11,6 +11,7 @@ from plant.errors import Unavailable
 from plant.flow.clock import UtcClock
 from simulators.link import Link
 from simulators.peer import KINDS as PEERS
+from simulators.plugin import simulated_device  # noqa: F401 - a fixture
 
 
 def test_no_kind_is_without_a_peer():
@@ -59,3 +60,12 @@ async def test_a_silent_peer_is_unavailable_and_comes_back(kind: str, tmp_path: 
         await peer.show([7.5])
         async with source.open(points, UtcClock(), tmp_path) as session:
             assert (await session.read()).samples.value.tolist() == [7.5]
+
+
+async def test_the_plug_in_gives_devices(simulated_device):  # noqa: F811
+    async with simulated_device("modbus", count=2) as device:
+        await device.show([1.0, 2.0])
+        source: Any = SOURCES["modbus"].model_validate(device.source())
+        points = [source.Point.model_validate(at) for at in device.points]
+        async with source.open(points, UtcClock(), device.folder) as session:
+            assert (await session.read()).samples.value.tolist() == [1.0, 2.0]
