@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 
-import { pan, parseRange, parseSpan, printRange, printSpan, windowOf, zoom } from "../src/trend/range";
+import { pan, parseRange, parseSpan, printRange, printSpan, steppedWindow, windowOf, zoom } from "../src/trend/range";
 
 const HOUR = 3_600_000;
 const now = 100 * HOUR;
@@ -32,5 +32,12 @@ describe("moving", () => {
     const back = pan({ live: true, span: HOUR }, -0.5, now);
     expect(back.live).toBe(false);
     expect(pan(back, 0.6, now)).toEqual({ live: true, span: HOUR });
+  });
+  test("a live window moves by whole pixels and never ends before now", () => {
+    const range = { live: true, span: 8 * HOUR } as const;
+    const one = steppedWindow(range, now + 1, 1000);
+    expect(one).toEqual(steppedWindow(range, now + 28_000, 1000));
+    expect(one.end).toBeGreaterThanOrEqual(now + 1);
+    expect(one.end - one.start).toBe(8 * HOUR);
   });
 });

@@ -19,7 +19,7 @@ import { query, setQuery } from "../route";
 import { AXIS_PX, Chart, type Control, RIGHT_PX } from "../trend/Chart";
 import { useTrendData } from "../trend/data";
 import { DASHES, lanesOf, MOST_PENS, type Pen } from "../trend/pens";
-import { land, pan, parseRange, printRange, type Range, SPANS, windowOf, zoom } from "../trend/range";
+import { land, pan, parseRange, printRange, type Range, SPANS, steppedWindow, windowOf, windowSpan, zoom } from "../trend/range";
 import { downsampling, EMPTY, indexAt, type Series, toCsv } from "../trend/series";
 import { TrendTable } from "./TrendTable";
 
@@ -178,7 +178,10 @@ export function TrendPanel({ asset, pens, toggle }: { asset: Asset; pens: readon
   const cursor = useSignal<number | null>(null);
   const asTable = useSignal(false);
   const live = useComputed(() => range.value.live);
-  const frozen = useComputed(() => windowOf(range.value, range.value.live ? tick.value : 0));
+  const frozen = useComputed(() => {
+    const at = range.value;
+    return steppedWindow(at, at.live ? tick.value : 0, width.value);
+  });
   const data = useTrendData(pens, range, width);
   const { charts, bands } = useMemo(() => lanesOf(pens), [pens]);
   const state = signalOf(asset, "state");
@@ -354,8 +357,4 @@ export function TrendPanel({ asset, pens, toggle }: { asset: Asset; pens: readon
       </footer>
     </section>
   );
-}
-
-function windowSpan(range: Range): number {
-  return range.live ? range.span : range.to - range.from;
 }

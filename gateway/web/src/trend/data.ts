@@ -1,6 +1,6 @@
 /** The data of all pens: fetched for the window at twice its pixels, then carried on live. */
 
-import { type ReadonlySignal, type Signal as Cell, useComputed, useSignal, useSignalEffect } from "@preact/signals";
+import { type ReadonlySignal, useComputed, useSignal, useSignalEffect } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 
 import { ApiError, api } from "../api";
@@ -8,10 +8,11 @@ import { plantNow } from "../clock";
 import { connection, listen } from "../live";
 import { ended } from "../plant";
 import type { Pen } from "./pens";
-import { type Range, windowOf } from "./range";
+import { type Range, windowOf, windowSpan } from "./range";
 import { append, EMPTY, fromHistory, type Series } from "./series";
 
 const SETTLE_MS = 160;
+const SHORT_MS = 180_000;
 
 export interface TrendData {
   readonly series: ReadonlySignal<ReadonlyMap<string, Series>>;
@@ -79,7 +80,8 @@ export function useTrendData(pens: readonly Pen[], range: ReadonlySignal<Range>,
         if (next === mine) return;
         trim(next, range.peek());
         (map as Map<string, Series>).set(pen.path, next);
-        changed(series);
+        // The window moves at least once a second and draws it then; only a short window cannot wait.
+        if (windowSpan(range.peek()) < SHORT_MS) series.value = new Map(map);
       }),
     );
     return () => stops.forEach((stop) => stop());
@@ -110,11 +112,6 @@ export function useTrendData(pens: readonly Pen[], range: ReadonlySignal<Range>,
   }, []);
 
   return { series, busy, error, again: () => (turn.value += 1) };
-}
-
-/** The map is changed in place, so the signal is told by a new shell around it. */
-function changed(series: Cell<ReadonlyMap<string, Series>>): void {
-  series.value = new Map(series.peek());
 }
 
 /** Drop what has left a live window, now and then. */

@@ -56,6 +56,17 @@ export function windowOf(range: Range, now: number): Window {
   return range.live ? { start: now - range.span, end: now } : { start: range.from, end: range.to };
 }
 
+export function windowSpan(range: Range): number {
+  return range.live ? range.span : range.to - range.from;
+}
+
+/** A live window that moves by whole pixels, at most once a second: redrawing for less shows nothing. */
+export function steppedWindow(range: Range, now: number, px: number): Window {
+  if (!range.live) return windowOf(range, now);
+  const step = Math.max(1000, range.span / Math.max(200, px));
+  return windowOf(range, Math.ceil(now / step) * step);
+}
+
 /** Zoom by `factor` (< 1: in) around a moment; at the right edge of a live range it stays live. */
 export function zoom(range: Range, factor: number, around: number, now: number): Range {
   const { start, end } = windowOf(range, now);
