@@ -74,7 +74,7 @@ class Debounced:
 
     def see(self, closed: bool, time: int) -> None:
         """One reading."""
-        if closed is not self._side:
+        if closed is not self._side or time < self._since:  # or a clock set back
             self._side, self._since = closed, time
         if time - self._since >= self._hold_ms:
             self.closed = closed

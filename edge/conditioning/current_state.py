@@ -2,8 +2,7 @@
 
 Each border between two states is a Schmitt trigger with a dwell of its own: up at one threshold,
 down at a lower one, and only after the current stayed beyond it for the dwell. Peaks of a starting
-motor (IEC 60034-12 allows locked-rotor currents of five to eight times the rated one) are not
-evidence for ``inrush_s``. A current of zero says that nothing is drawn, or that the clamp is off
+motor (five to eight times the rated current is usual) are not evidence for ``inrush_s``. A current of zero says that nothing is drawn, or that the clamp is off
 the wire: the state is "no current", and whether the machine is off is for others to say.
 """
 
@@ -78,7 +77,7 @@ class Border:
     def see(self, value: float, time: int) -> None:
         """One reading."""
         side = value >= (self._down if self._side else self._up)
-        if self._since is None or side != self._side:
+        if self._since is None or side != self._side or time < self._since:  # or a clock set back
             self._side, self._since = side, time
         first = self.above is None
         if time - self._since >= (min(self._dwell.values()) if first else self._dwell[side]):
@@ -127,7 +126,7 @@ class Activity:
         if limit is None or value < limit:
             self._peak_since = None
             return False
-        if self._peak_since is None:
+        if self._peak_since is None or time < self._peak_since:
             self._peak_since = time
         return time - self._peak_since < self._config.inrush_s * 1000
 

@@ -59,11 +59,14 @@ class Lamp:
             self._begun = time
         elif not self._pushed:
             spacing = time - self._last
-            if spacing > self._window_ms / 2:  # anything may have happened in between
+            if not 0 <= spacing <= self._window_ms / 2:  # anything may have happened in between
                 self._edges.clear()
                 self._level, self._dark_since = None, None
                 self._begun = time
-            self._spacing_ms += 0.2 * (spacing - self._spacing_ms) if self._spacing_ms else spacing
+            elif self._spacing_ms:
+                self._spacing_ms += 0.2 * (spacing - self._spacing_ms)
+            else:
+                self._spacing_ms = spacing
         self._last = time
         self._edge(lit, time)
         self._judge(time)

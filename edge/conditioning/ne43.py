@@ -95,7 +95,7 @@ class Loop:
         for at, (inside, time) in enumerate(zip(band.tolist(), times, strict=True)):
             if not inside:
                 self._since = None
-            elif self._since is None:
+            elif self._since is None or time < self._since:  # or a clock set back
                 self._since = time
             elif time - self._since >= self._hold_ms:
                 judged[at] = True

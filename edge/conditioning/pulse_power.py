@@ -78,6 +78,9 @@ class PulseRate:
         return rows.batch()
 
     def _take(self, raw: int, time: int) -> None:
+        if self._still_since is not None and time < self._still_since:  # a clock set back
+            self._moved.clear()
+            self._still_since = time
         step = self._register.step(raw, time)
         if self._still_since is None:
             self._still_since = time

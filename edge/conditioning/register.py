@@ -48,6 +48,7 @@ class Register:
         self.time = 0
         self._modulus = modulus
         self._ceiling_per_ms = ceiling_per_s / 1000
+        self._usual_ms = 10_000
         self._doubt: tuple[int, int] | None = None
 
     def resume(self, raw: int, time: int) -> None:
@@ -66,11 +67,14 @@ class Register:
             self._doubt = (raw, time)
             return step
         self._doubt = None
+        if time > self.time:
+            self._usual_ms = time - self.time
         self.raw, self.time = raw, time
         return step
 
     def _compare(self, before: int, then: int, raw: int, time: int) -> Step:
-        allowed = max(0, time - then) * self._ceiling_per_ms + SLACK
+        elapsed_ms = time - then if time > then else self._usual_ms  # a clock set back
+        allowed = elapsed_ms * self._ceiling_per_ms + SLACK
         forward = (raw - before) % self._modulus
         many = allowed >= self._modulus  # it may have rolled over more than once
         if raw >= before:

@@ -109,3 +109,24 @@ def test_nothing_in_is_nothing_out(kind: str) -> None:
     opened = condition(kind).open()
     assert not len(opened.update(SampleBatch.empty()))
     assert not len(opened.tick(10_000))
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_a_clock_that_is_set_back_stops_nothing(kind: str) -> None:
+    count = INPUTS.get(kind, 1)
+    opened = condition(kind).open()
+    day = 86_400_000
+    value = {"ne43": 12.0, "current_state": 5.0, "current_power": 5.0}.get(kind)
+    for start in (2 * day, day):
+        rows = [
+            (signal, start + 250 * n, (start // day == 1) + n // 4 if value is None else value)
+            for n in range(600)
+            for signal in range(count)
+        ]
+        signal, time, values = zip(*rows, strict=True)
+        if kind in {"stack_light", "contact_state"}:
+            values = tuple(1 if s == 1 else 0 for s in signal)
+        out = opened.update(SampleBatch.of(signal, time, values))
+        late = out.source_time >= start + 10_000
+        assert late.sum() >= 500
+        assert not is_bad(out.status[late]).any()
