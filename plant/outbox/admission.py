@@ -81,14 +81,15 @@ class Admission:
         if free < self._keep_free:
             self._no_disk(f"{free} bytes free, {self._keep_free} are left to others")
             return False
-        if self.file.reserved:
-            return True
         if self._monotonic() < self._retry_at:
             return False
-        if self.file.fill_reserve():
-            return True
-        self._no_disk("the reserve cannot be filled")
-        return False
+        if not self.file.empty_log():
+            self._no_disk("the log cannot be taken into the file")
+            return False
+        if not self.file.fill_reserve():
+            self._no_disk("the reserve cannot be filled")
+            return False
+        return True
 
     def _no_disk(self, reason: object) -> None:
         self._disk.down(reason)

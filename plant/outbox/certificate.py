@@ -50,15 +50,15 @@ class Certificates:
     def dead(self, device: str) -> DeviceBirth:
         """A device whose rows wait: every metric it ever had, null and Bad."""
         metrics, names = [], set()
-        for (owner, name, kind), alias in sorted(self._aliases.items(), key=_newest_first):
-            if owner != device:
-                continue
+        own = [(alias, key) for key, alias in self._aliases.items() if key[0] == device]
+        for alias, key in sorted(own, reverse=True):  # of two types of one name the newer keeps it
+            _, name, kind = key
             unique = name if name not in names else f"{name} ({DataType(kind).name})"
             names.add(unique)
-            properties = json.loads(self._properties[owner, name, kind])
-            metrics.append(
-                MetricBirth(unique, alias, DataType(kind), None, 0, None, properties).dead()
+            metric = MetricBirth(
+                unique, alias, DataType(kind), properties=json.loads(self._properties[key])
             )
+            metrics.append(metric.dead())
         return DeviceBirth(device, metrics, dead=True)
 
     def with_former(self, birth: DeviceBirth) -> DeviceBirth:
@@ -87,7 +87,3 @@ class Certificates:
             else:
                 births.append(MetricBirth.of(signal, alias))
         return births
-
-
-def _newest_first(item: tuple[AliasKey, int]) -> int:
-    return -item[1]

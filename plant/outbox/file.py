@@ -26,7 +26,7 @@ from plant.outbox.row import (
     RowClass,
     Run,
 )
-from plant.outbox.schema import RESERVE_BYTES, open_file, transaction
+from plant.outbox.schema import LOG_PAGES, RESERVE_BYTES, open_file, transaction
 
 log = logging.getLogger("kaikou.outbox")
 
@@ -83,6 +83,8 @@ class OutboxFile:
 
     def _open(self, run: str) -> None:
         self._db = open_file(self.path, **self._options)  # type: ignore[arg-type]
+        self._log_pages = 0
+        self._db.set_wal_hook(self._on_log)
         self._load()
         self._begin(run)
 
@@ -173,6 +175,7 @@ class OutboxFile:
             self.count.dropped_rows += len(dropped)
             self.count.dropped_samples += loss.samples
         self._recount()
+        self.empty_log()
         return Outcome(kept, dropped)
 
     def _delete_acked(self, acked: Mapping[str, int], runs: Mapping[str, Run]) -> None:
@@ -314,6 +317,24 @@ class OutboxFile:
         self.count.bytes = sum(run.bytes for run in self.runs.values())
 
     # ------------------------------------------------------------------------------- the reserve
+
+    def _on_log(self, connection: apsw.Connection, name: str, pages: int) -> int:
+        del connection, name
+        self._log_pages = pages
+        return apsw.SQLITE_OK
+
+    def empty_log(self) -> bool:
+        """Take a long write-ahead log into the file; False when the disk has no room for that.
+
+        SQLite by itself would go on writing the log, and use up what a gap record needs.
+        """
+        if self._log_pages >= LOG_PAGES:
+            try:
+                self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            except (apsw.FullError, apsw.IOError):
+                return False
+            self._log_pages = 0
+        return True
 
     def fill_reserve(self) -> bool:
         """Keep some pages back for the gap record of a full disk; whether they are there."""

@@ -13,8 +13,10 @@ APPLICATION_ID = 0x4B61696B  # "Kaik"
 VERSION = 1
 PAGE_BYTES = 4096
 RESERVE_BYTES = 64 * PAGE_BYTES
+LOG_PAGES = 1000
+"""The write-ahead log is taken into the file when it has this many pages."""
 WAL_BYTES = 6 * 2**20
-"""The write-ahead log is given this much disk at once; SQLite empties it at about 4 MiB."""
+"""The write-ahead log is given this much disk at once, half as much again as it needs."""
 
 _TABLES = """
 CREATE TABLE run(name TEXT PRIMARY KEY, base INTEGER NOT NULL, last INTEGER NOT NULL,

@@ -1,5 +1,6 @@
 """The outbox's file: transactions, bounds, reopening, what is refused."""
 
+import subprocess
 from collections import Counter
 
 import apsw
@@ -302,4 +303,55 @@ def test_state_is_committed_with_the_rows_or_not_at_all(tmp_path):
     outcome = admission.commit(Change([row(2, size=400)], state={"a": {"n": 2}}))
     assert outcome.refused
     assert file.state == {"a": {"n": 1}}
+    file.close()
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 24 MiB of one's own."""
+    at = tmp_path / "disk"
+    at.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(at)],
+        capture_output=True,
+        check=False,
+    )
+    if made.returncode:
+        pytest.skip("a small file system can only be mounted as root")
+    yield at
+    subprocess.run(["umount", "-l", str(at)], check=True)
+
+
+@pytest.mark.parametrize("keep_free", [0, 2**20])
+def test_a_disk_that_is_really_full(small_disk, keep_free):
+    now = [0.0]
+    file = opened(small_disk)
+    admission = Admission(file, keep_free=keep_free, monotonic=lambda: now[0])
+    accepted = []
+    for n in range(1, 600):
+        now[0] += 0.25
+        if n == 100:  # somebody else takes a third of it
+            (small_disk / "other").write_bytes(bytes(8 * 2**20))
+        outcome = admission.commit(Change([row(n, size=60_000)]))
+        accepted += [k for k in outcome.kept if k.row.row_class is RowClass.SAMPLE]
+    refused = file.count.refused_rows
+    assert refused == 599 - len(accepted) > 100
+    recorded = sum(n for (n,) in file._db.execute("SELECT samples FROM loss"))
+    assert recorded > 0, "the record went into the reserved pages"
+    assert {k.offset for k in accepted} <= {k.offset for k in file.read("r1", 0, 10**9)}
+    (small_disk / "other").unlink()
+    now[0] += 60
+    admission.commit(Change(acked={"r1": accepted[-1].offset}))
+    for _ in range(3):
+        now[0] += 5
+        outcome = admission.commit(Change([row(700)]))
+    assert not outcome.refused, "there is room again"
+    recorded = sum(n for (n,) in file._db.execute("SELECT samples FROM loss"))
+    gone = file.count.refused_samples - recorded
+    assert gone >= 0
+    assert file._db.execute("PRAGMA integrity_check").get == "ok"
+    truth(file)
+    file.close()
+    file = opened(small_disk, "r2")
+    assert file.runs["r1"].rows == file._db.execute("SELECT count(*) FROM row").get
     file.close()

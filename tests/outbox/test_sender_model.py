@@ -7,6 +7,7 @@ every accepted row is stored once or stands in a gap record; live tables never g
 
 import random
 from collections import defaultdict
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -34,6 +35,7 @@ from plant.outbox.sender import (
     SendLive,
     SendRow,
     Tick,
+    _Draft,
     announce,
     start,
     step,
@@ -352,8 +354,6 @@ class World:
 
 
 def _with_last(state, offset):
-    from dataclasses import replace
-
     lane = replace(state.current, last=offset - 1, cursor=min(state.current.cursor, offset - 1))
     return replace(state, lanes=(*state.lanes[:-1], lane))
 
@@ -457,6 +457,67 @@ def test_known_bugs_are_seen(bug):
     for seed in range(300):
         try:
             walk(seed, bug)
+        except AssertionError:
+            return
+    raise AssertionError(f"the model does not see {bug!r}")
+
+
+def _never_back(self, now):
+    state = self.state
+    if state.online and now - state.heard_at >= state.rules.silence_s:
+        self._back(lambda lane: replace(lane, answered=False))
+        self.state = replace(self.state, heard_at=now)
+
+
+def _obeys_anybody(self, event, original=_Draft._acked):
+    original(self, replace(event, host=self.state.host))
+
+
+def _obeys_unearned(self, lane, offset):
+    self.actions.append(Forget(lane.run, lane.last))
+    self._put(replace(lane, acked=lane.last, cursor=lane.last, sent=lane.last))
+
+
+def _answers_before_asked(self, event, original=_Draft._session):
+    original(self, event)
+    if isinstance(event, Online):
+        lanes = tuple(replace(lane, answered=True) for lane in self.state.lanes)
+        self.state = replace(self.state, lanes=lanes)
+
+
+def _without_bound(self):
+    state = self.state
+    lane = next((lane for lane in state.lanes if lane.waits and lane.answered), None)
+    if state.online and not state.reading and not state.moving and lane:
+        self.state = replace(state, reading=True)
+        self.actions.append(Fetch(lane.run, lane.cursor, lane.last, 10**6))
+
+
+PLAIN = ("accept", "work", "deliver", "commit", "tick", "connect", "lose", "lose", "lose")
+SENDER_BUGS = {
+    "never goes back": ("_tick", _never_back),
+    "obeys anybody": ("_acked", _obeys_anybody),
+    "obeys what is not earned": ("_unearned", _obeys_unearned),
+    "goes back without telling": ("_tell_window", lambda self: None),
+    "waiting rows are live": ("_is_late", lambda self, lane, row, now: False),
+    "no current values while rows wait": ("live_first", lambda self, now: None),
+    "window without bound": ("pump", _without_bound),
+    "keeps the window over a new session": (
+        "_back",
+        lambda self, change: setattr(
+            self, "state", replace(self.state, lanes=tuple(map(change, self.state.lanes)))
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("bug", SENDER_BUGS)
+def test_bugs_in_the_sender_are_seen(bug, monkeypatch):
+    name, instead = SENDER_BUGS[bug]
+    monkeypatch.setattr(_Draft, name, instead)
+    for seed in range(400):
+        try:
+            walk(seed, allowed=PLAIN if seed % 2 else tuple(STEPS), steps=40 if seed % 2 else 120)
         except AssertionError:
             return
     raise AssertionError(f"the model does not see {bug!r}")
