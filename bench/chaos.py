@@ -38,6 +38,9 @@ from plant.model.plant import Plant
 SIGNALS = 50
 VICTIMS = ("edge", "broker", "twin")
 DRAIN_S = 60.0
+QUIET_S = 4.0
+NO_VALUE = -1.0
+"""Stands for NaN, which equals nothing; no device serves it."""
 
 
 class Victim:
@@ -188,8 +191,12 @@ async def _drain(plant: Plant, devices: Sequence[Device], data: Path, ledger: Pa
         await device.server.close()
     reader = plant.historian.reader(data / "historian")  # type: ignore[attr-defined]
     try:
-        while time.monotonic() - start < DRAIN_S:
-            if not await asyncio.to_thread(waiting, plant, reader, ledger):
+        size, quiet_since = -1, start
+        while (now := time.monotonic()) - start < DRAIN_S:
+            grown = len(of_devices(read_ledger(ledger), ledger_paths(plant, "edge1")))
+            if grown != size:  # the edge still says of one device after the other that it is gone
+                size, quiet_since = grown, now
+            elif now - quiet_since > QUIET_S and not waiting(plant, reader, ledger):
                 break
             await asyncio.sleep(1.0)
     finally:
@@ -202,9 +209,9 @@ def _count(plant: Plant, data: Path, place: Path, devices: Sequence[Device]) -> 
     lines = of_devices(read_ledger(place / "ledger"), paths)
     unserved = _unserved(lines, paths, devices)
     stored, doubled, gaps = _stored(plant, data, paths)
-    wanted = set(
-        zip(*(lines[c].tolist() for c in ("signal", "time", "value", "status")), strict=True)
-    )
+    values = np.where(np.isnan(lines["value"]), NO_VALUE, lines["value"])
+    columns = (lines["signal"], lines["time"], values, lines["status"])
+    wanted = set(zip(*(c.tolist() for c in columns), strict=True))
     missing = len(wanted - stored)
     return {
         "accepted": len(lines),
@@ -267,8 +274,9 @@ def _stored(
 def _rows(
     duck: duckdb.DuckDBPyConnection, files: Sequence[str]
 ) -> Iterator[tuple[int, int, float, int]]:
-    query = "SELECT signal, source_time, value, status FROM read_parquet(?)"
-    cursor = duck.execute(query, [list(files)])
+    value = "CASE WHEN value IS NULL OR isnan(value) THEN ? ELSE value END"
+    query = f"SELECT signal, source_time, {value}, status FROM read_parquet(?)"
+    cursor = duck.execute(query, [NO_VALUE, list(files)])
     while part := cursor.fetchmany(100_000):
         yield from part
 
