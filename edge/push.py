@@ -73,6 +73,8 @@ class Restatement:
             self._lost[at] = False
             if again.any():
                 parts.append(self._state(np.unique(at[again]), now))
+        peer_now = now - (self._offset or 0)
+        quiet = self._held & ~self._lost & (self._time < peer_now)
         if self._lost.any() and clock_s - self._alive_at >= _SETTLE_S:
             back = np.flatnonzero(self._lost & self._held)
             self._lost[back] = False
@@ -80,8 +82,6 @@ class Restatement:
         if clock_s - self._stated_at >= _PACE_S and self._offset is not None:
             self._stated_at = clock_s
             if abs(self._offset) < _LIVE_MS:
-                peer_now = now - self._offset
-                quiet = self._held & ~self._lost & (self._time < peer_now)
                 parts.append(self._state(np.flatnonzero(quiet), peer_now))
         return SampleBatch.concat([p for p in parts if len(p)])
 

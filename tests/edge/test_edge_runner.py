@@ -1,0 +1,283 @@
+"""The runner with a source that does as it is told: schedule, silence, second try, counters."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+from pydantic import BaseModel
+
+from edge.clock import EdgeClock
+from edge.presence import Presence
+from edge.push import Restatement
+from edge.runner import Read, Runner
+from edge.scaling import Scaling
+from edge.source import Answer
+from plant.errors import Unavailable
+from plant.flow.clock import Clock, ManualClock, UtcClock
+from plant.flow.sample import SampleBatch
+from plant.flow.status import StatusCode
+from plant.model.signal import Label, Reading, Signal, SignalKind
+
+BAD = StatusCode.BadNoCommunication
+
+
+def signal(path: str, source: str = "s") -> Signal:
+    asset, _, id = path.partition("/")
+    at = Reading(source, None)
+    return Signal(path, asset, id, Label(id, id), SignalKind.MEASUREMENT, reading=at)
+
+
+class Script:
+    """A source that counts, and fails or dawdles on demand."""
+
+    Point: ClassVar[type[BaseModel]] = BaseModel
+
+    def __init__(self, poll_ms: int = 20) -> None:
+        self.poll_ms = poll_ms
+        self.opened = self.reads = 0
+        self.began: list[float] = []
+        self.refuse = False
+        self.fail_reads: set[int] = set()
+        self.take_s: Callable[[int], float] = lambda _: 0.0
+        self.alive = True
+
+    def check(self, points: Mapping[str, Any]) -> list[tuple[str, str]]:
+        return []
+
+    @asynccontextmanager
+    async def open(
+        self, points: Sequence[Any], clock: Clock, folder: Path
+    ) -> AsyncIterator["Script"]:
+        self.opened += 1
+        if self.refuse:
+            raise Unavailable("refused")
+        yield self
+
+    async def read(self) -> Answer:
+        self.reads += 1
+        self.began.append(asyncio.get_running_loop().time())
+        number = self.reads
+        await asyncio.sleep(self.take_s(number) or 0.0)
+        if number in self.fail_reads or self.refuse:
+            raise Unavailable("gone")
+        return Answer(SampleBatch.of([0, 1], number, [1.0, 2.0]), alive=self.alive)
+
+
+@asynccontextmanager
+async def running(script: Script, folder: Path) -> AsyncIterator[Runner]:
+    scaling = Scaling([signal("a/x"), signal("a/y")], [0, 1])
+    clock = EdgeClock(UtcClock())
+    runner = Runner("s", script, ["x", "y"], scaling, clock=clock, folder=folder)
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(runner.run())
+        yield runner
+        task.cancel()
+
+
+async def until(runner: Runner, wanted: Callable[[Read], bool]) -> Read:
+    async with asyncio.timeout(10):
+        while True:
+            read = await runner.answers.get()
+            if wanted(read):
+                return read
+
+
+async def test_polls_do_not_drift(tmp_path: Path) -> None:
+    script = Script(20)
+    script.take_s = lambda number: 0.012 if number % 2 else 0.0
+    async with running(script, tmp_path) as runner:
+        await until(runner, lambda _: script.reads >= 30)
+    period = np.diff(script.began)
+    turns = (script.began[-1] - script.began[0]) / 0.02
+    assert abs(turns - round(turns)) < 0.3
+    assert period.mean() >= 0.019
+
+
+async def test_turns_that_were_missed_are_counted_and_not_made_up(tmp_path: Path) -> None:
+    script = Script(20)
+    script.take_s = lambda number: 0.13 if number == 3 else 0.0
+    async with running(script, tmp_path) as runner:
+        await until(runner, lambda _: script.reads >= 8)
+        assert 5 <= runner.count.skipped <= 20
+        assert runner.count.polls <= script.reads
+    assert min(np.diff(script.began)) > 0.002
+
+
+async def test_one_failed_read_is_mended_by_a_second_try(tmp_path: Path) -> None:
+    script = Script()
+    script.fail_reads = {3}
+    async with running(script, tmp_path) as runner:
+        seen = [await until(runner, lambda _: True) for _ in range(6)]
+        assert all(read.good for read in seen)
+        assert (runner.count.failed, runner.count.lost, script.opened) == (1, 0, 2)
+
+
+async def test_a_second_failure_is_bad_once(tmp_path: Path) -> None:
+    script = Script()
+    script.fail_reads = {3, 4}
+    async with running(script, tmp_path) as runner:
+        lost = await until(runner, lambda read: not read.good)
+        assert lost.batch.status.tolist() == [BAD, BAD]
+        assert np.isnan(lost.batch.value).all()
+        assert script.reads == 4
+        back = await until(runner, lambda read: read.good)
+        assert back.batch.value.tolist() == [1.0, 2.0]
+        assert (runner.count.failed, runner.count.lost) == (2, 1)
+
+
+async def test_a_second_try_that_hangs_is_given_up_after_a_poll(tmp_path: Path) -> None:
+    script = Script(50)
+    script.fail_reads = {2}
+    script.take_s = lambda number: 30.0 if number == 3 else 0.0
+    async with running(script, tmp_path) as runner:
+        await until(runner, lambda read: not read.good)
+        assert script.began[2] - script.began[1] < 1.0
+
+
+async def test_a_session_that_mends_itself_is_lost_meanwhile(tmp_path: Path) -> None:
+    script = Script(0)
+    script.take_s = lambda _: 0.01
+    async with running(script, tmp_path) as runner:
+        await until(runner, lambda read: read.good)
+        script.alive = False
+        await until(runner, lambda read: not read.good)
+        assert runner.lost
+        script.alive = True
+        back = await until(runner, lambda read: read.good)
+        assert script.opened == 1
+        assert set(back.batch.signal.tolist()) == {0, 1}
+
+
+async def test_nobody_takes_the_answers(tmp_path: Path) -> None:
+    script = Script(0)
+    script.take_s = lambda _: 0.0
+    async with running(script, tmp_path) as runner:
+        async with asyncio.timeout(10):
+            while runner.count.dropped < 100:
+                await asyncio.sleep(0.001)
+        assert len(runner.answers) == 64
+        assert runner.count.dropped == 2 * runner.answers.count.dropped
+
+
+async def test_the_channel_closes_when_the_runner_ends(tmp_path: Path) -> None:
+    async with running(Script(), tmp_path) as runner:
+        await until(runner, lambda _: True)
+    assert [read.good async for read in runner.answers] in ([], [True], [True, True])
+
+
+# ----------------------------------------------------------------------------------------- pushed
+
+
+def test_silence_of_a_living_peer_states_the_value_again() -> None:
+    clock = [0.0]
+    push = Restatement(2, monotonic=lambda: clock[0])
+    push.opened()
+    push.add(SampleBatch.of([0, 1], [1_000, 500], [7.0, 8.0]), 1_000)
+    push.add(SampleBatch.of([0], [2_000], [7.5]), 2_300)  # the peer's clock is 0.3 s behind
+    clock[0] = 5.0
+    stated = push.add(SampleBatch.empty(), 7_300)
+    assert stated.signal.tolist() == [0, 1]
+    assert stated.source_time.tolist() == [7_000, 7_000]
+    assert stated.value.tolist() == [7.5, 8.0]
+
+
+def test_a_recording_is_never_stated_again() -> None:
+    clock = [0.0]
+    push = Restatement(1, monotonic=lambda: clock[0])
+    push.opened()
+    push.add(SampleBatch.of([0], [1_000], [7.0]), 900_000)
+    push.add(SampleBatch.of([0], [2_000], [7.5]), 901_000)
+    clock[0] = 60.0
+    assert not len(push.add(SampleBatch.empty(), 960_000))
+
+
+def test_what_was_not_told_again_after_a_mended_connection() -> None:
+    clock = [0.0]
+    push = Restatement(2, monotonic=lambda: clock[0])
+    push.opened()
+    push.add(SampleBatch.of([0, 1], [1_000, 1_000], [7.0, 8.0]), 1_000)
+    push.lose(5_000)
+    clock[0] = 10.0
+    queued = push.add(SampleBatch.of([0], [5_500], [7.5]), 10_000)
+    assert queued.source_time.tolist() == [5_500]  # what the server had kept for us
+    clock[0] = 13.0
+    again = push.add(SampleBatch.empty(), 13_000)
+    assert 1 in again.signal.tolist()
+    assert again.value[again.signal == 1].tolist() == [8.0]
+
+
+# --------------------------------------------------------------------------------------- presence
+
+
+def test_an_asset_is_lost_when_no_source_reaches_it() -> None:
+    told: list[str] = []
+    signals = [signal("a/x", "s"), signal("a/y", "t"), signal("b/x", "t")]
+    presence = Presence(signals, lambda a: told.append(f"-{a}"), lambda a: told.append(f"+{a}"))
+    s = SampleBatch.of([0], [1], [1.0])
+    t = SampleBatch.of([1, 2], [1, 1], [1.0, 1.0])
+
+    def see(source: str, batch: SampleBatch, good: bool = True) -> list[str]:
+        usable = presence.see(source, batch, good=good)
+        presence.settle()
+        return usable
+
+    assert see("s", s) == ["a"]
+    assert see("t", t) == ["a", "b"]
+    assert see("t", t, good=False) == []
+    assert told == ["-b"]
+    see("s", s, good=False)
+    assert told == ["-b", "-a"]
+    see("t", t)
+    assert told == ["-b", "-a", "+a", "+b"]
+    half = SampleBatch.of([1, 2], [1, 1], [np.nan, 1.0], [BAD, 0])
+    assert see("t", half) == ["b"]  # one meter of the line is silent, and s does not reach a
+    assert told[4:] == ["-a"]
+
+
+# ------------------------------------------------------------------------------------------ clock
+
+
+def test_a_clock_behind_the_newest_trusted_time_goes_on_from_there() -> None:
+    system, real = ManualClock(1_000), [0.0]
+    clock = EdgeClock(system, monotonic=lambda: real[0])
+    assert clock.trusted
+    clock.not_before(1_000_000)
+    assert not clock.trusted
+    first = clock.now()
+    real[0] += 2.5
+    assert first > 1_000_000
+    assert clock.now() == first + 2_500
+    system.advance(5_000_000)  # the time server was heard
+    assert clock.trusted
+    assert clock.now() == 5_001_000
+
+
+def test_a_small_step_back_is_no_fault() -> None:
+    clock = EdgeClock(ManualClock(997_000))
+    clock.not_before(1_000_000)
+    assert clock.trusted
+
+
+@pytest.mark.parametrize("stagger", [0.0, 0.25, 0.99])
+async def test_sources_start_one_after_the_other(stagger: float, tmp_path: Path) -> None:
+    script = Script(200)
+    scaling = Scaling([signal("a/x"), signal("a/y")], [0, 1])
+    runner = Runner(
+        "s",
+        script,
+        ["x", "y"],
+        scaling,
+        clock=EdgeClock(UtcClock()),
+        folder=tmp_path,
+        stagger=stagger,
+    )
+    async with asyncio.TaskGroup() as group:
+        began = asyncio.get_running_loop().time()
+        task = group.create_task(runner.run())
+        await until(runner, lambda _: True)
+        task.cancel()
+    assert script.began[0] - began >= 0.2 * stagger - 0.005
