@@ -1,9 +1,9 @@
 """Electric power estimated from a clamp-on current transformer: better than nothing, and said so.
 
 Active power of a three-phase machine is sqrt(3) U I cos(phi) with the line-to-line voltage U (IEC
-60050-131); of a single-phase one U I cos(phi). Neither U nor cos(phi) is
-measured here, so the result is always Uncertain. cos(phi) of an idling induction motor is far
-below its nameplate (magnetising current), hence the optional calibration points.
+60050-131); of a single-phase one U I cos(phi). Neither U nor cos(phi) is measured here, so the
+result is always Uncertain. cos(phi) of an idling induction motor is far below its nameplate
+(magnetising current), hence the optional calibration points.
 """
 
 import math

@@ -2,8 +2,9 @@
 
 Each border between two states is a Schmitt trigger with a dwell of its own: up at one threshold,
 down at a lower one, and only after the current stayed beyond it for the dwell. Peaks of a starting
-motor (five to eight times the rated current is usual) are not evidence for ``inrush_s``. A current of zero says that nothing is drawn, or that the clamp is off
-the wire: the state is "no current", and whether the machine is off is for others to say.
+motor (five to eight times the rated current is usual) are not evidence for ``inrush_s``. A current
+of zero says that nothing is drawn, or that the clamp is off the wire: the state is "no current",
+and whether the machine is off is for others to say.
 """
 
 from collections.abc import Mapping

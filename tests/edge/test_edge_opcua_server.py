@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import random
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -481,3 +482,35 @@ async def test_who_never_logs_in_is_sent_away(
         writer.write(HELLO)
         assert await ended(reader)
         writer.close()
+
+
+async def test_mutated_frames_of_a_real_client_disturb_nobody(
+    running: Running, client: Client, pair: Pair
+) -> None:
+    frames: list[bytes] = []
+    probe = await a_client(running.url, pair)
+    await probe.connect_socket()
+    transport = probe.uaclient.protocol.transport  # type: ignore[union-attr]
+    send = transport.write
+    transport.write = lambda data: (frames.append(bytes(data)), send(data))[1]  # type: ignore[union-attr]
+    await probe.send_hello()
+    await probe.open_secure_channel()
+    await probe.create_session()
+    probe.disconnect_socket()
+    chance = random.Random(7)
+    for _ in range(150):
+        _, writer = await raw(running)
+        for frame in frames[: chance.randint(1, len(frames))]:
+            mutated = bytearray(frame)
+            for _ in range(chance.randint(1, 8)):
+                mutated[chance.randrange(len(mutated))] = chance.randrange(256)
+            with contextlib.suppress(ConnectionError):
+                writer.write(mutated)
+                await writer.drain()
+        writer.close()
+    assert await client.get_namespace_array()
+    sessions = running.server._server.iserver._external_sessions  # type: ignore[union-attr]
+    async with asyncio.timeout(20):
+        while len(sessions) > 1:
+            await asyncio.sleep(0.05)
+    assert len(running.server._server.bserver.clients) <= 5  # type: ignore[union-attr]
