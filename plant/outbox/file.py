@@ -75,6 +75,8 @@ class OutboxFile:
             "vfs": vfs,
             "page_limit": page_limit or max_bytes // 2048 + 4096,
         }
+        if self._condemned.exists():
+            self._set_aside("found while it was used")
         try:
             self._open(run)
         except (apsw.CorruptError, apsw.NotADBError) as error:
@@ -88,7 +90,7 @@ class OutboxFile:
         self._load()
         self._begin(run)
 
-    def _set_aside(self, error: apsw.Error) -> None:
+    def _set_aside(self, error: object) -> None:
         if hasattr(self, "_db"):
             self._db.close()
         aside = f"{self.path}.damaged-{time.time_ns()}"
@@ -97,7 +99,16 @@ class OutboxFile:
             damaged = Path(f"{self.path}{tail}")
             if damaged.exists():
                 damaged.rename(f"{aside}{tail}")
+        self._condemned.unlink(missing_ok=True)
         self.damaged = True
+
+    @property
+    def _condemned(self) -> Path:
+        return Path(f"{self.path}.condemned")
+
+    def condemn(self) -> None:
+        """Damage was found while the file was in use: the next start sets it aside."""
+        self._condemned.touch()
 
     def _load(self) -> None:
         ask = self._db.execute

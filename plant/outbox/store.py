@@ -15,6 +15,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+import apsw
+
+from plant.errors import Unavailable
 from plant.outbox.admission import Admission
 from plant.outbox.file import AliasKey, OutboxFile
 from plant.outbox.row import Change, Count, KeptRow, Loss, NewRow, Outcome, Run, loss_of
@@ -188,17 +191,16 @@ class Outbox:
 
     async def run(self) -> None:
         """Commit until ``close``; what waits then is committed before this returns."""
-        loop = asyncio.get_running_loop()
         while not self._closing:
             await self._wake.wait()
             delay = self._next_commit - time.monotonic()
             if delay > 0 and not self._closing:
                 await asyncio.sleep(delay)
             self._next_commit = time.monotonic() + self._commit_s
-            await self._commit(loop)
-        await self._commit(loop)
+            await self._commit()
+        await self._commit()
 
-    async def _commit(self, loop: asyncio.AbstractEventLoop) -> None:
+    async def _commit(self) -> None:
         self._wake.clear()
         if self.collect:
             self.collect()
@@ -211,7 +213,7 @@ class Outbox:
         waiting, self._waiting = self._waiting, Acceptance()
         self._rows, self._acked, self._state, self._overflow = [], {}, {}, []
         self._pending_bytes = 0
-        outcome = await loop.run_in_executor(self._thread, self._admission.commit, change)
+        outcome = await self._ask(partial(self._admission.commit, change))
         self._remember(outcome)
         if outcome.kept and self.on_commit:
             self.on_commit(outcome.kept)
@@ -270,7 +272,13 @@ class Outbox:
         return await self._ask(self._file.next_bd_seq)
 
     async def _ask(self, question: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, question)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, question)
+        except (apsw.CorruptError, apsw.NotADBError) as error:
+            self._file.condemn()
+            raise Unavailable(
+                f"{self.path} is damaged and is set aside at the next start"
+            ) from error
 
     # ------------------------------------------------------------------------------------- ending
 

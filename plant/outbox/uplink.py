@@ -351,8 +351,7 @@ class Uplink:
         if self._publication is None:
             raise RuntimeError("no session before run")
         will = self._session.will(await self.outbox.next_bd_seq())
-        client_id = f"{self._edge}/{self.outbox.current}"
-        async with MqttClient(self._broker, client_id, will) as mqtt:
+        async with MqttClient(self._broker, self._edge, will) as mqtt:
             await mqtt.subscribe(self._session.subscriptions)
             transition.up()
             backoff.reset()

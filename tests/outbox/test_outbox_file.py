@@ -355,3 +355,17 @@ def test_a_disk_that_is_really_full(small_disk, keep_free):
     file = opened(small_disk, "r2")
     assert file.runs["r1"].rows == file._db.execute("SELECT count(*) FROM row").get
     file.close()
+
+
+def test_damage_found_in_use_is_set_aside_at_the_next_start(tmp_path):
+    file = opened(tmp_path)
+    file.write(Change([row(1)]))
+    file.condemn()
+    file.close()
+    file = opened(tmp_path, "r2")
+    assert file.damaged
+    assert list(file.runs) == ["r2"]
+    file.close()
+    file = opened(tmp_path, "r3")
+    assert not file.damaged, "once"
+    file.close()
