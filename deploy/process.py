@@ -3,8 +3,10 @@
 import asyncio
 import logging
 import os
+import re
 import signal
 import sys
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +28,8 @@ CONFIG_ERROR = 2
 SETTLED_S = 30.0
 LOG_BYTES = 4_000_000
 
+_LOGGED = re.compile(r"\d{4}-\d\d-\d\dT\S+Z ")
+
 Line = Callable[[str, str, bool], None]
 """(process, line, whether it is for people and not for the log)"""
 
@@ -41,6 +45,7 @@ class Process:
     live: asyncio.subprocess.Process | None = None
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     last: str = ""
+    said: deque[str] = field(default_factory=lambda: deque(maxlen=50))
 
     @property
     def pid(self) -> int | None:
@@ -134,13 +139,17 @@ class Processes:
         try:
             while not self._stopping.is_set():
                 begun = loop.time()
-                code = await self._once(process, transition)
+                try:
+                    code = await self._once(process, transition)
+                except OSError as error:  # no memory, no process to be had
+                    transition.down(error)
+                    await asyncio.sleep(backoff.next())
+                    continue
                 if self._stopping.is_set():
                     return
                 if code == CONFIG_ERROR:
-                    self.failed = ConfigError(
-                        f"{process.name}: {process.last or 'refused to start'}"
-                    )
+                    said = [line for line in process.said if not _LOGGED.match(line)]
+                    self.failed = ConfigError(f"{process.name}: " + "\n".join(said or [str(code)]))
                     self.wrong.set()
                     return
                 if loop.time() - begun > SETTLED_S:
@@ -154,6 +163,7 @@ class Processes:
         """One life of a process; its exit code."""
         reading, writing = os.pipe()
         process.starts += 1
+        process.said.clear()
         try:
             live = await asyncio.create_subprocess_exec(
                 *process.command,
@@ -197,6 +207,7 @@ class Processes:
         while line := await _line(stream):
             if not people:
                 process.last = line
+                process.said.append(line)
                 _append(path, line)
             self.line(process.name, line, people)
 
