@@ -1,5 +1,7 @@
 /** The top strip: where you are, what needs attention, language, theme, who you are. */
 
+import { useEffect, useRef } from "preact/hooks";
+
 import { assetOf, lineOf, logOut, plant, session } from "../plant";
 import { counts, type Priority } from "../attention";
 import { chooseLang, chooseTheme, lang, say, theme, words } from "../locale";
@@ -95,7 +97,31 @@ export function LocaleButtons() {
   );
 }
 
+/** A menu closes by Escape and by a click elsewhere. */
+function useClosing() {
+  const menu = useRef<HTMLDetailsElement>(null);
+  useEffect(() => {
+    const close = (event: Event): void => {
+      const open = menu.current;
+      if (open === null || !open.open) return;
+      if (event instanceof KeyboardEvent) {
+        if (event.key !== "Escape") return;
+        open.querySelector("summary")?.focus();
+      } else if (event.target instanceof Node && open.contains(event.target)) return;
+      open.open = false;
+    };
+    document.addEventListener("pointerdown", close);
+    document.addEventListener("keydown", close);
+    return () => {
+      document.removeEventListener("pointerdown", close);
+      document.removeEventListener("keydown", close);
+    };
+  }, []);
+  return menu;
+}
+
 export function Strip() {
+  const menu = useClosing();
   const w = words.value;
   const now = session.value;
   return (
@@ -105,7 +131,7 @@ export function Strip() {
       <div class="strip-tools">
         <LocaleButtons />
         {now.state === "in" && (
-          <details class="menu">
+          <details class="menu" ref={menu}>
             <summary title={w.signedInAs(now.person.name)}>{now.person.name}</summary>
             <div class="menu-body">
               <p>{w.signedInAs(now.person.name)}</p>

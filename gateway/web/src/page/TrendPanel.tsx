@@ -223,10 +223,13 @@ export function TrendPanel({ asset, pens, toggle }: { asset: Asset; pens: readon
       unit: p.signal.unit,
       series: data.series.peek().get(p.path) ?? EMPTY,
     }));
-    const text = toCsv(columns, start, end, zone.peek().stamp, { time: `${w.time} ${zone.peek().name}`, status: w.quality });
+    const text = toCsv(columns, start, end, zone.peek().stamp, {
+      time: `${w.time} ${zone.peek().name}${plant.peek().simulated ? ` (${w.simulated})` : ""}`,
+      status: w.quality,
+    });
     const link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob(["\ufeff", text], { type: "text/csv;charset=utf-8" }));
-    link.download = `${asset.id}_${zone.peek().date(start)}_${zone.peek().clock(start).replaceAll(":", "")}.csv`;
+    link.download = `${plant.peek().simulated ? "sim_" : ""}${asset.id}_${zone.peek().date(start)}_${zone.peek().clock(start).replaceAll(":", "")}.csv`;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
   };
