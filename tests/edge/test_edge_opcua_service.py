@@ -8,13 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from asyncua import ua
 
 from edge.feed import served
 from edge.opcua import service
 from edge.opcua.server import OpcUaServer
-from edge.opcua.service import Feed, exposed, take, which_edge
+from edge.opcua.service import Bus, Feed, exposed, take, which_edge
 from edge.opcua.window import Window
 from plant.errors import ConfigError, Unavailable
 from plant.flow.clock import UtcClock
@@ -39,6 +40,7 @@ from tests.edge.opcua_support import (
     node,
     trust,
 )
+from tests.wire.broker_support import Mosquitto
 
 EDGE = an_asset("edge1", [a_signal("edge1", "outbox_rows", unit="")])
 STATE = a_signal("lathe", "state", origin=Origin.TWIN)
@@ -68,9 +70,9 @@ async def an_edge(folder: Path) -> AsyncIterator[Uplink]:
                 await running
 
 
-def a_folder(data: Path) -> Path:
+def a_folder(data: Path, name: str = "edge1") -> Path:
     """The edge's folder in a data folder."""
-    folder = data / "edge1"
+    folder = data / name
     folder.mkdir(exist_ok=True)
     return folder
 
@@ -196,3 +198,53 @@ def test_the_server_class_needs_an_opcua_section(tmp_path: Path) -> None:
     bare = replace(PLANT, edges={"edge1": replace(PLANT.edges["edge1"], opcua=None)})
     with pytest.raises(ConfigError, match="no 'opcua:'"):
         OpcUaServer(bare, "edge1", tmp_path, Window(LiveTable(SignalTable())), [])
+
+
+async def test_from_the_broker_the_whole_plant_is_seen(
+    need: Callable[[str], str], tmp_path: Path
+) -> None:
+    mosquitto = Mosquitto(need("mosquitto"), tmp_path)
+    await mosquitto.start()
+    plant = replace(PLANT, broker=mosquitto.broker)
+    table = SignalTable()
+    bus = Bus(plant, "edge1", UtcClock(), table)
+    for index, signal in enumerate(plant.signals):
+        table.add(signal.path)
+        bus.window.pane(index, signal.kind)
+    tasks = [asyncio.create_task(run()) for _, run in bus.tasks]
+    published = {"edge1": Origin.EDGE, "kaikou_twin": Origin.TWIN}
+    uplinks = {
+        name: Uplink(
+            plant.group,
+            name,
+            plant.broker,
+            a_folder(tmp_path, name),
+            plant.published(origin),
+            UtcClock(),
+            plant.host_id,
+        )
+        for name, origin in published.items()
+    }
+    running = [asyncio.create_task(uplink.run()) for uplink in uplinks.values()]
+    try:
+        now = UtcClock().now()
+        accept(uplinks["edge1"], "lathe/power", 4.0, time=now)
+        accept(uplinks["kaikou_twin"], "lathe/state", 6.0, time=now)
+        live = bus.window.live
+        power, state = table.index("lathe/power"), table.index("lathe/state")
+        both = np.array([power, state], np.int32)
+        await until(lambda: live.snapshot(both).value.tolist() == [4.0, 6.0])
+        assert (live.status[power], live.status[state]) == (0, 0)
+        uplinks["edge1"].close()
+        await until(lambda: live.status[power] == StatusCode.BadNoCommunication)
+        assert live.status[state] == 0
+        mosquitto.kill()
+        await until(lambda: live.status[state] == StatusCode.BadNoCommunication)
+        with pytest.raises(Unavailable):
+            await tasks[0]
+    finally:
+        for uplink in uplinks.values():
+            uplink.close()
+        tasks[1].cancel()
+        await asyncio.wait([*tasks, *running], timeout=10)
+        mosquitto.kill()
