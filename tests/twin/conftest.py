@@ -58,6 +58,11 @@ def machine(id, *more):
     return Asset(id, "machine", NAME, "machine", "edge1", "hall", own, rules)
 
 
+@pytest.fixture(name="a_plant")
+def _a_plant():
+    return a_plant
+
+
 def a_plant(broker, simulated=False):
     line = Line("hall", NAME, (Station("saw", 3), Station("gauge", 0)), "saw")
     twin = Origin.TWIN

@@ -84,6 +84,7 @@ class EmbeddedWriter:
                 ("waveform", "received"),
                 ("event", "received"),
                 ("gap", "received"),
+                ("mark", "written"),
             )
         )
         for (received,) in db.execute(f"SELECT max(m) FROM ({tops})"):  # noqa: S608
@@ -138,7 +139,7 @@ class EmbeddedWriter:
                     db.executemany(
                         "INSERT INTO mark VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
                         " offset = max(offset, excluded.offset), written = excluded.written",
-                        [(m.edge, m.run, m.offset, now) for m in commit.marks],
+                        [(m.edge, m.run, m.offset, last) for m in commit.marks],
                     )
             except BaseException:
                 self._id = ids_before
