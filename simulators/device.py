@@ -1,5 +1,6 @@
 """Binds machines to protocol servers: one device for every address that the plant reads from."""
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -66,6 +67,8 @@ class Device(Protocol):
     """Something that serves at one address."""
 
     line: Line
+    slow: bool
+    """Whether opening takes seconds, so that nobody should wait for it."""
 
     async def open(self) -> None:
         """Listen there."""
@@ -96,6 +99,8 @@ class MachineUnit:
 class PolledDevice:
     """A device that is asked: it looks at the world when it answers."""
 
+    slow = False
+
     def __init__(self, line: Line, server: ModbusServer | SerialLine) -> None:
         self.line = line
         self.server = server
@@ -115,12 +120,18 @@ class PolledDevice:
 
 
 class ServerDevice:
-    """A machine's own OPC UA server: values change in it by themselves."""
+    """A machine's own OPC UA server: values change in it by themselves.
 
-    def __init__(self, line: Line, server: "NodeServer", link: Link) -> None:
+    ``make`` imports asyncua, which takes its time, so it runs beside the loop.
+    """
+
+    slow = True
+
+    def __init__(self, line: Line, make: Callable[[], "NodeServer"], link: Link) -> None:
         self.line = line
-        self.server = server
         self.link = link
+        self._make = make
+        self._server: NodeServer | None = None
         self.sources: list[Callable[[], list[Write]]] = []
         self.records: list[tuple[int, Playback]] = []
         self._shown: dict[str, float | str] = {}
@@ -128,17 +139,22 @@ class ServerDevice:
 
     async def open(self) -> None:
         """Listen."""
+        server = await asyncio.to_thread(self._make)
+        await server.open(self.line.host, self.line.port)
+        self._server = server
         self._shown.clear()
-        await self.server.open(self.line.host, self.line.port)
         await self.show()
 
     async def show(self) -> None:
         """Write what changed; be gone while offline."""
+        server = self._server
+        if server is None:
+            return
         away = self.link.offline or self.link.silent
-        if away and self.server.listening:
-            await self.server.close()
-        elif not away and not self.server.listening:
-            await self.server.open(self.line.host, self.line.port)
+        if away and server.listening:
+            await server.close()
+        elif not away and not server.listening:
+            await server.open(self.line.host, self.line.port)
             self._shown.clear()
         now_s = time.monotonic()
         changed = [
@@ -147,13 +163,14 @@ class ServerDevice:
         self._shown.update({row[0]: row[1] for row in changed})
         self._late.append((now_s + self.link.late_s, changed))
         while self._late and self._late[0][0] <= now_s:
-            await self.server.write(self._late.pop(0)[1])
-        for machine, playback in self.records if self.server.watched else ():
-            await show(self.server, machine, playback.due(now_s))
+            await server.write(self._late.pop(0)[1])
+        for machine, playback in self.records if server.watched else ():
+            await show(server, machine, playback.due(now_s))
 
     async def close(self) -> None:
         """Stop."""
-        await self.server.close()
+        if self._server is not None:
+            await self._server.close()
 
 
 def _modbus(line: Line, setting: Setting) -> Device:
@@ -199,8 +216,6 @@ def _items(meter: Meter[Any], machine: Machine, world: World) -> Callable[[], di
 
 
 def _opcua(line: Line, setting: Setting) -> Device:
-    from simulators.opcua import NodeServer
-
     nodes: list[tuple[str, str]] = []
     sources: list[Callable[[], list[Write]]] = []
     records: list[tuple[int, Playback]] = []
@@ -222,15 +237,20 @@ def _opcua(line: Line, setting: Setting) -> Device:
             sources.append(_values(variables, machine, setting.world, number_id))
             link = machine.link
     config = next(iter(line.sources.values()))[0]
-    server = NodeServer(
-        nodes,
-        setting.folder / f"opcua_{line.port}",
-        user=config.user,
-        password=config.password.get_secret_value() if config.password is not None else None,
-        security=config.security,
-        path=urlsplit(config.url).path or "/",
-    )
-    device = ServerDevice(line, server, link)
+
+    def make() -> "NodeServer":
+        from simulators.opcua import NodeServer
+
+        return NodeServer(
+            nodes,
+            setting.folder / f"opcua_{line.port}",
+            user=config.user,
+            password=config.password.get_secret_value() if config.password is not None else None,
+            security=config.security,
+            path=urlsplit(config.url).path or "/",
+        )
+
+    device = ServerDevice(line, make, link)
     device.sources, device.records = sources, records
     return device
 
@@ -259,9 +279,9 @@ KINDS: Mapping[str, Callable[[Line, Setting], Device]] = {
 
 
 def build(setting: Setting) -> list[Device]:
-    """A device for every address, none of them open yet; the slowest to open come first."""
+    """A device for every address, none of them open yet."""
     found = []
-    for line in sorted(lines(setting.plant), key=lambda at: at.kind != "opcua"):
+    for line in lines(setting.plant):
         if line.kind not in KINDS:
             raise ConfigError(f"no simulated peer for a source of kind {line.kind!r}")
         found.append(KINDS[line.kind](line, setting))

@@ -111,8 +111,7 @@ class NodeServer:
         for name in ("asyncua", "asyncua.server", "asyncua.common"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
         self.port = port or self.port or free_port(host)
-        server = Server(user_manager=self._users)  # type: ignore[arg-type]
-        await server.init()
+        server = await asyncio.to_thread(_standard_server, self._users)
         server.set_endpoint(f"opc.tcp://{host}:{self.port}{self._path}")
         server.set_server_name("Kaikou simulated machine")
         await server.set_application_uri(_URI)
@@ -182,6 +181,17 @@ class NodeServer:
         server, self._server = self._server, None
         if server is not None:
             await server.stop()
+
+
+def _standard_server(users: _Users) -> Server:
+    """A server with the standard address space, built beside the loop: it takes a second or two."""
+
+    async def build() -> Server:
+        server = Server(user_manager=users)  # type: ignore[arg-type]
+        await server.init()
+        return server
+
+    return asyncio.run(build())
 
 
 def free_port(host: str) -> int:

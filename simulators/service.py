@@ -168,12 +168,16 @@ async def run(plant: Plant, ports: Ports) -> None:
     async with AsyncExitStack() as stack:
         stack.callback(simulation.keep)
         for device in devices:
-            await device.open()
             stack.push_async_callback(device.close)
+            if not device.slow:
+                await device.open()
         log.info("simulated devices at %s", ", ".join(_place(d) for d in devices))
         async with Supervisor() as supervisor:
             supervisor.on_signals()
             supervisor.source("world", simulation.live, retry=False)
+            for device in devices:
+                if device.slow:
+                    supervisor.source(f"open {_place(device)}", device.open, retry=False)
             ports.ready()
 
 

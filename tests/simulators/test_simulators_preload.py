@@ -148,6 +148,17 @@ def test_a_factor_that_polls_cannot_resolve_is_refused(demo):
         check_factor(demo, 0.5)
 
 
+async def reachable(port: int) -> None:
+    while True:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except ConnectionRefusedError:
+            await asyncio.sleep(0.05)
+        else:
+            writer.close()
+            return
+
+
 async def test_the_service_serves_the_plant_and_stops(tmp_path: Path):
     plant = load_demo()
     begun = asyncio.Event()
@@ -166,8 +177,8 @@ async def test_the_service_serves_the_plant_and_stops(tmp_path: Path):
         for source in ("saw_io", "mill_cnc", "meters"):
             config = plant.edges["edge1"].sources[source]
             port = getattr(config, "port", None) or int(config.url.split(":")[2].split("/")[0])
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.close()
+            async with asyncio.timeout(30):
+                await reachable(port)
         async with asyncio.timeout(10):
             while not [line for line in Ledger.read(tmp_path) if line["kind"] == "fault"]:
                 await asyncio.sleep(0.05)
