@@ -7,7 +7,6 @@ the acknowledgement goes out after it.
 
 import asyncio
 import functools
-import json
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -23,7 +22,6 @@ from plant.model.plant import Broker, Plant
 from plant.model.signal import SignalKind
 from plant.wire.birth import DataType
 from plant.wire.client import MqttClient
-from plant.wire.edge_session import parse_state
 from plant.wire.host_event import (
     Born,
     Data,
@@ -35,8 +33,9 @@ from plant.wire.host_event import (
     SequenceGap,
 )
 from plant.wire.host_session import HostSession, rebirth_command
-from plant.wire.message import Incoming, Outgoing
-from plant.wire.topic import NodeId, state_topic
+from plant.wire.host_state import HostState
+from plant.wire.message import Outgoing
+from plant.wire.topic import NodeId
 from twin.intake import COMMIT_SAMPLES, Intake
 
 log = logging.getLogger("kaikou.twin")
@@ -74,12 +73,6 @@ def series_of(plant: Plant, factor: float = 1.0) -> list[Series]:
     ]
 
 
-def state_message(host: str, online: bool, now: int) -> Outgoing:
-    """What a Sparkplug host says of itself, retained (specification 5.14)."""
-    payload = json.dumps({"online": online, "timestamp": now}, separators=(",", ":"))
-    return Outgoing(state_topic(host), payload.encode(), qos=1, retain=True)
-
-
 class Host:
     """Session, intake and live table of the twin; its three loops are run by the service."""
 
@@ -91,6 +84,7 @@ class Host:
         self.live = LiveTable(self.table)
         self.session = HostSession(plant.group, [*plant.edges, *OWN_NODES], self.table)
         self.intake = Intake.resume(plant.host_id, writer.marks())
+        self.state = HostState(plant.host_id)
         self.connected = False
         self.listening: Callable[[], None] = lambda: None
         self._broker = broker
@@ -127,13 +121,11 @@ class Host:
             await asyncio.sleep(backoff.next())
 
     async def _connection(self, transition: Transition, backoff: Backoff) -> None:
-        host, now = self.plant.host_id, self._clock.now()
-        will = state_message(host, False, now)
-        client_id = f"{host}-{self.plant.group}"
+        client_id = f"{self.plant.host_id}-{self.plant.group}"
+        will = self.state.will(self._clock.now())
         async with MqttClient(self._broker, client_id, will) as client:
-            await client.subscribe([(state_topic(host), 1)])
-            await client.subscribe(self.session.subscriptions)
-            await client.publish(state_message(host, True, now))
+            await client.subscribe([self.state.subscription, *self.session.subscriptions])
+            await client.publish(self.state.online())
             self._client, self.connected = client, True
             transition.up()
             backoff.reset()
@@ -143,27 +135,20 @@ class Host:
                     await self._receive(client)
             except asyncio.CancelledError:
                 if client.connected:
-                    await client.publish(will)
+                    await client.publish(self.state.offline(self._clock.now()))
                 raise
 
     async def _receive(self, client: MqttClient) -> None:
         mono = time.monotonic()
-        own = state_topic(self.plant.host_id)
         for message in await client.receive():
-            if message.topic == own:
-                await self._say_again(client, message)
+            again = self.state.on_message(message.topic, message.payload)
+            if again is not None:  # somebody, perhaps an earlier will, said that we are not there
+                await client.publish(again)
                 continue
             events = self.session.on_message(
                 message.topic, message.payload, mono, retain=message.retain
             )
             await self._publish(self._take(events))
-
-    async def _say_again(self, client: MqttClient, message: Incoming) -> None:
-        """Somebody, perhaps our own last will, says that we are not there: we are."""
-        said = parse_state(message.payload)
-        if said is not None and not said[0]:
-            now = max(self._clock.now(), said[1] + 1)
-            await client.publish(state_message(self.plant.host_id, True, now))
 
     async def _publish(self, messages: Sequence[Outgoing]) -> None:
         for message in messages:

@@ -151,6 +151,33 @@ def test_what_is_stored_survives_a_restart_before_sealing(writer, folder):
     again.close()
 
 
+def test_retention_keeps_the_last_row_before_the_cut(folder):
+    day = 86_400_000
+    w = Embedded(kind="embedded", retention_days=2).writer(folder)
+    w.declare([Series("a/x"), Series("a/y"), Series("a/z")])
+    for d in range(1, 6):
+        rows = SampleBatch.of([0, 0, 1], [d * day, d * day + 9, d * day], [d, d + 0.5, d])
+        w.write(Commit(rows if d < 3 else rows.take([0, 1])), d * day + 10)
+        w.retain(d * day, force=True)
+    reader = KIND.reader(folder)
+    now = 5 * day + 10
+    w.retain(now)
+    w.retain(now)
+    kept = reader.read(["a/x", "a/y"], 0, 10 * day)
+    x = kept.source_time[kept.signal == 0].tolist()
+    assert x == [3 * day + 9, *(t for d in (4, 5) for t in (d * day, d * day + 9))]
+    assert kept.source_time[kept.signal == 1].tolist() == [2 * day]
+    assert reader.as_of(["a/y"], now).value.tolist() == [2.0]
+    late = SampleBatch.of([2, 2, 0], [day, day + 1, now], [1.0, 2.0, 3.0])
+    w.write(Commit(late, marks=[Mark("g/e", "r", 9)]), now)
+    (gap,) = reader.gaps(0, now)
+    assert (gap.edge, gap.first, gap.last, gap.samples) == ("g/e", day, day + 1, 2)
+    assert (gap.reason, gap.signals) == ("older than retention", ("a/z",))
+    assert dict(w.marks()) == {("g/e", "r"): 9}
+    reader.close()
+    w.close()
+
+
 WRITER = """
 import sys
 from pathlib import Path

@@ -12,6 +12,7 @@ from plant.model.packml import PackML
 from plant.model.signal import Origin
 from plant.wire.client import MqttClient
 from plant.wire.edge_session import parse_state
+from plant.wire.host_state import HostState
 from plant.wire.topic import state_topic
 
 CLOCK = UtcClock()
@@ -126,6 +127,7 @@ async def test_foreign_edges_are_stored_under_their_own_paths(kit, tmp_path):
 
 
 async def test_state_is_published_and_defended(kit, tmp_path):
+    """tck: operational-behavior-host-application-termination"""
     said = []
 
     async def listen(client):
@@ -138,9 +140,7 @@ async def test_state_is_published_and_defended(kit, tmp_path):
         listening = asyncio.create_task(listen(spy))
         async with kit.twin(kit.plant, tmp_path):
             await kit.until(lambda: said and said[-1][0])
-            from twin.host import state_message
-
-            await spy.publish(state_message("kaikou", False, CLOCK.now()))
+            await spy.publish(HostState("kaikou").will(CLOCK.now()))
             await kit.until(lambda: [online for online, _ in said] == [True, False, True])
         await kit.until(lambda: not said[-1][0])
         listening.cancel()

@@ -28,6 +28,12 @@ class Embedded(BaseModel):
     merge: int = Field(8, ge=2)
     retention_days: float | None = Field(None, gt=0)
 
+    def cut(self, now: int) -> int | None:
+        """Raw rows before this (ms UTC) are not kept; None where all are."""
+        if self.retention_days is None:
+            return None
+        return now - int(self.retention_days * 86_400_000)
+
     def writer(self, folder: Path) -> HistorianWriter:
         """Open for writing; a second writer on one folder is refused (``Unavailable``)."""
         from twin.historian.writer import EmbeddedWriter

@@ -24,8 +24,8 @@ from twin.historian.segment import (
     SEGMENT_COLUMNS,
     Segment,
     SignalSpans,
-    as_batch,
     connect,
+    last_rows,
     newest,
     scan,
 )
@@ -42,10 +42,8 @@ _KEEP_SPANS = 512
 _TRIES = 3
 
 _LAST = (
-    "SELECT signal, m.t AS source_time, m.v AS value, m.s AS status, m.r AS received_time FROM ("
-    "SELECT signal, max({'t': source_time, 'r': received_time, 'v': value, 's': status}) AS m"
-    " FROM read_parquet(?) WHERE signal IN (SELECT unnest(?)) AND source_time <= ?"
-    " AND source_time >= ? AND received_time <= ? AND status < ? GROUP BY signal)"
+    "signal IN (SELECT unnest(?)) AND source_time <= ? AND source_time >= ?"
+    " AND received_time <= ? AND status < ?"
 )
 _ANY = 1 << 32
 _NOT_BAD = 1 << 31
@@ -344,12 +342,10 @@ class EmbeddedReader:
         """Last rows by (latest time, earliest time, known at, status below)."""
         import duckdb
 
-        name = [str(self.folder / SAMPLES / segment.file)]
+        file = self.folder / SAMPLES / segment.file
         with self._cursor() as cursor:
             try:
-                return as_batch(
-                    cursor.execute(_LAST, [name, signals.tolist(), *limits]).fetchnumpy()
-                )
+                return last_rows(cursor, [file], _LAST, [signals.tolist(), *limits])
             except duckdb.IOException as error:
                 raise _Vanished from error
 

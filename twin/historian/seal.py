@@ -20,6 +20,7 @@ from twin.historian.segment import (
     SignalSpans,
     by_day,
     connect,
+    last_rows,
     scan,
     write_segment,
 )
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from twin.historian.writer import EmbeddedWriter
 
 _MARK_KEEP_MS = 30 * DAY_MS
+_CARRIED = -1
+"""Level of the segment that holds each signal's last row before the retention's cut."""
 _MERGE_ROWS = 2_000_000
 """Most rows of a merged segment: it is sorted in memory, 32 bytes a row."""
 
@@ -51,6 +54,7 @@ def retain(writer: "EmbeddedWriter", now: int, force: bool) -> None:
     sealed = seal(writer, force)
     while merge(writer):
         sealed += 1
+    sealed += expire(writer, now)
     with writer.lock, writing(writer.database) as db:
         db.execute("DELETE FROM mark WHERE written < ?", (now - _MARK_KEEP_MS,))
     _remove_retired(writer)
@@ -142,7 +146,7 @@ def merge(writer: "EmbeddedWriter") -> int:
 def _mergeable(writer: "EmbeddedWriter") -> Sequence[Segment]:
     """The oldest segments of some day and level that fit into one file, none where too few."""
     groups = writer.database.execute(
-        "SELECT day, level FROM segment GROUP BY day, level HAVING count(*) >= ?",
+        "SELECT day, level FROM segment WHERE level >= 0 GROUP BY day, level HAVING count(*) >= ?",
         (writer.settings.merge,),
     ).fetchall()
     for group in groups:
@@ -158,6 +162,30 @@ def _mergeable(writer: "EmbeddedWriter") -> Sequence[Segment]:
         if len(segments) > 1:
             return segments
     return []
+
+
+def expire(writer: "EmbeddedWriter", now: int) -> int:
+    """Drop segments that ended before the retention's cut, but for each signal's last row.
+
+    The last rows go into one small segment, so that "as of" still knows what held at the cut.
+    """
+    cut = writer.settings.cut(now)
+    if cut is None:
+        return 0
+    with writer.lock:
+        query = f"SELECT {SEGMENT_COLUMNS} FROM segment WHERE last < ?"  # noqa: S608
+        old = [Segment(*row) for row in select(writer.database, query, (cut,))]
+    if not any(segment.level != _CARRIED for segment in old):
+        return 0
+    folder = writer.folder / SAMPLES
+    with connect() as duck:
+        found = last_rows(duck, [folder / s.file for s in old])
+    rows = found.sorted()
+    file, size = write_segment(folder, old[0].day, rows)
+    with writer.lock, writing(writer.database) as db:
+        _replace(db, old)
+        _name(db, (old[0].day, file, size, rows), level=_CARRIED)
+    return len(old)
 
 
 def _replace(db: apsw.Connection, old: Sequence[Segment]) -> None:

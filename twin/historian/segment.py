@@ -167,6 +167,25 @@ def scan(
     return as_batch(database.execute(query, [names, *parameters]).fetchnumpy())
 
 
+_LAST = (
+    "SELECT signal, m.t AS source_time, m.v AS value, m.s AS status, m.r AS received_time FROM ("
+    "SELECT signal, max({'t': source_time, 'r': received_time, 'v': value, 's': status}) AS m"
+    " FROM read_parquet(?) WHERE "
+)
+
+
+def last_rows(
+    database: "duckdb.DuckDBPyConnection",
+    files: Sequence[Path],
+    where: str = "true",
+    parameters: Sequence[object] = (),
+) -> SampleBatch:
+    """The last row of each signal in some files, the newest where a time was corrected."""
+    names = [str(file) for file in files]
+    query = f"{_LAST}{where} GROUP BY signal)"
+    return as_batch(database.execute(query, [names, *parameters]).fetchnumpy())
+
+
 def as_batch(columns: dict[str, Any]) -> SampleBatch:
     """What DuckDB hands back; a NULL value is NaN."""
     value = columns["value"]

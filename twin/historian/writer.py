@@ -9,6 +9,7 @@ import json
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from plant.errors import Unavailable
 from plant.flow.port import Commit, Series
-from plant.flow.sample import Int32, Int64, SampleBatch
+from plant.flow.sample import Gap, Int32, Int64, SampleBatch
 from twin.historian.duplicate import new_rounds
 from twin.historian.hot import HotLog, decode_hot, encode_hot
 from twin.historian.segment import SignalSpans, connect, newest, scan
@@ -124,6 +125,7 @@ class EmbeddedWriter:
 
     def write(self, commit: Commit, now: int) -> int:
         """See ``HistorianWriter``."""
+        commit = self._without_old(commit, now)
         with self.lock:
             ids_before = self._id.copy()
             received = max(now, self._received + 1)
@@ -148,6 +150,29 @@ class EmbeddedWriter:
                 self._remember(id_, rows)
             self._received = last
             return last
+
+    def _without_old(self, commit: Commit, now: int) -> Commit:
+        """Rows older than the retention are not stored; a gap record says so."""
+        cut = self.settings.cut(now)
+        samples = commit.samples
+        if cut is None or not len(samples) or samples.source_time.min() >= cut:
+            return commit
+        old = samples.take(samples.source_time < cut)
+        paths = sorted({self._declared[i].path for i in np.unique(old.signal).tolist()})
+        edges = {mark.edge for mark in commit.marks}
+        gap = Gap(
+            edges.pop() if len(edges) == 1 else "",
+            int(old.source_time.min()),
+            int(old.source_time.max()),
+            len(old),
+            "older than retention",
+            paths,
+        )
+        return replace(
+            commit,
+            samples=samples.take(samples.source_time >= cut),
+            gaps=[*commit.gaps, gap],
+        )
 
     def _new(self, db: apsw.Connection, samples: SampleBatch) -> Sequence[SampleBatch]:
         if not len(samples):
