@@ -36,7 +36,7 @@ LOADED = (0.6, 1.5)
 spindle stands between parts; above, it starts."""
 SILENT = 0.35
 """Under load a sound sensor never shows less than this share of what is expected."""
-SPREAD = 2.0
+SPREAD = 4.0
 """Readings that spread this many times wider than in the baseline come from the sensor."""
 WORKING = 2
 
