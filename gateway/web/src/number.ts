@@ -21,6 +21,7 @@ export function printShare(share: number | null, decimals = 1): string {
 const UNITS: Readonly<Record<string, string>> = {
   degC: "°C",
   "1/min": "min⁻¹",
+  "1/s": "s⁻¹",
   m3: "m³",
   "m3/h": "m³/h",
   "": "",

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 
 import type { History, Signal } from "../src/api";
-import { append, downsampling, fromHistory, indexAt, plotted, shades, toCsv } from "../src/trend/series";
+import { append, downsampling, EMPTY, fromHistory, indexAt, isolated, plotted, shades, toCsv } from "../src/trend/series";
 
 const signal: Signal = {
   path: "lathe/power",
@@ -47,6 +47,16 @@ describe("series", () => {
     series = append(series, { value: null, status: 0x80310000, time: 3000 });
     expect(series.time).toEqual([0, 1000, 2000, 3000]);
     expect(series.value).toEqual([1, 2, 3, null]);
+  });
+
+  test("what begins without history shares nothing with another signal", () => {
+    const one = append(EMPTY, { value: 3, status: 0, time: 2000 });
+    const other = append(EMPTY, { value: 220, status: 0, time: 1000 });
+    expect([one.value, other.value, EMPTY.value]).toEqual([[3], [220], []]);
+  });
+
+  test("points between two gaps are found; where another pen was sampled is no gap", () => {
+    expect(isolated([1, null, 2, undefined, null, 3, undefined, 4, null, null, 5])).toEqual([0, 2, 10]);
   });
 
   test("a newer reply keeps what came live after it", () => {

@@ -11,7 +11,7 @@ import { increaseOver } from "./Keys";
 
 /** Signals of analytics that speak of energy. */
 export function energySignals(asset: Asset): Signal[] {
-  return asset.signals.filter((s) => s.origin === "analytics" && /^(energy|idle_energy|unassigned)/.test(s.id) && s.kind !== "text");
+  return asset.signals.filter((s) => s.origin === "analytics" && /^energy_/.test(s.id) && s.kind !== "text");
 }
 
 const BY_STATE = /^energy_(?!per_)(.+)_kwh$/;

@@ -77,7 +77,7 @@ export function HealthPanel({ asset, toggle }: { asset: Asset; toggle: (path: st
   const w = words.value;
   const health = signalOf(asset, "health");
   const limit = signalOf(asset, "health_limit");
-  const evidence = evidenceOf(asset);
+  const evidence = health === undefined ? [] : evidenceOf(asset);
   return (
     <section class="panel" aria-label={w.health}>
       <header>
@@ -92,7 +92,7 @@ export function HealthPanel({ asset, toggle }: { asset: Asset; toggle: (path: st
         <table class="evidence">
           <thead>
             <tr>
-              <th scope="col">{health === undefined ? w.otherAnalytics : w.evidence}</th>
+              <th scope="col">{w.evidence}</th>
               <th scope="col" class="r">
                 {w.value}
               </th>

@@ -20,7 +20,7 @@ import { lineOf, plant, signalOf, utilities, zone } from "../plant";
 import { machineHref, query, setQuery } from "../route";
 import { pensOf } from "../trend/pens";
 import { concernHref } from "./AttentionLine";
-import { EnergyPanel } from "./EnergyPanel";
+import { energySignals, EnergyPanel } from "./EnergyPanel";
 import { HealthPanel } from "./HealthPanel";
 import { viewOfPlant } from "./LinePage";
 import { countOf } from "./MachineCard";
@@ -32,6 +32,7 @@ function neighbours(asset: Asset): { before: Asset | undefined; after: Asset | u
   const line = asset.line === null ? undefined : lineOf(asset.line);
   const row = line === undefined ? utilities.value : line.flow.map((s) => plant.value.assets.find((a) => a.id === s.asset)).filter((a) => a !== undefined);
   const at = row.findIndex((a) => a.id === asset.id);
+  if (at < 0) return { before: undefined, after: undefined };
   return { before: row[at - 1], after: row[at + 1] };
 }
 
@@ -58,7 +59,7 @@ function Head({ asset }: { asset: Asset }) {
         <h1>{say(asset.name)}</h1>
         <p class="quiet">
           {[
-            asset.edge === null ? "" : nameOfEdge(asset.edge),
+            asset.edge === null || asset.edge === asset.id ? "" : nameOfEdge(asset.edge),
             asset.cycle_s === null ? "" : `${w.cycle} ${printNumber(asset.cycle_s, 0)}\u202fs`,
           ]
             .filter((part) => part !== "")
@@ -134,10 +135,12 @@ export function MachinePage({ asset }: { asset: Asset }) {
         </div>
         <div class="machine-right">
           <TrendPanel asset={asset} pens={pens.value} toggle={toggle} />
-          <div class="machine-panels">
-            <HealthPanel asset={asset} toggle={toggle} />
-            <EnergyPanel asset={asset} />
-          </div>
+          {(asset.role === "machine" || signalOf(asset, "health") !== undefined || energySignals(asset).length > 0) && (
+            <div class="machine-panels">
+              <HealthPanel asset={asset} toggle={toggle} />
+              <EnergyPanel asset={asset} />
+            </div>
+          )}
         </div>
       </div>
     </div>

@@ -7,9 +7,8 @@ import type { Asset, Origin, Signal } from "../api";
 import { tick } from "../clock";
 import { cell } from "../live";
 import { say, words } from "../locale";
-import { printUnit } from "../number";
 import { Spark } from "../part/Spark";
-import { Age, qualityWord, Value } from "../part/Value";
+import { Age, qualityWord, unitOf, Value } from "../part/Value";
 import { judgeSignal } from "../plant";
 import { statusWords } from "../words";
 import { MOST_PENS, type Pen } from "../trend/pens";
@@ -46,7 +45,7 @@ function Row(props: { asset: Asset; signal: Signal; pen: Pen | undefined; full: 
       <td class="r">
         <Value signal={s} asset={asset} badge={false} brief />
       </td>
-      <td class="unit">{printUnit(s.unit)}</td>
+      <td class="unit">{unitOf(s)}</td>
       <td class={quality.look}>{quality.word}</td>
       <td class="r quiet">
         <Age signal={s} asset={asset} />

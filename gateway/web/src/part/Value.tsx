@@ -16,7 +16,18 @@ import { statusWords } from "../words";
 export function printValue(s: Signal, value: number | null): string {
   if (value === null) return NOTHING;
   if (s.kind === "state") return say(s.states[String(Math.round(value))]) || `${Math.round(value)}`;
+  if (isMoment(s)) return zone.value.moment(value, tick.value);
   return printNumber(value, s.decimals);
+}
+
+/** A signal whose value is a moment, in ms UTC: printed as plant time. */
+function isMoment(s: Signal): boolean {
+  return s.unit === "ms" && (s.id === "last_good_read" || s.id === "complete_up_to");
+}
+
+/** The unit as it stands behind the value. */
+export function unitOf(s: Signal): string {
+  return isMoment(s) ? "" : printUnit(s.unit);
 }
 
 /** Source time, reason and age, for whoever asks with pointer or focus. */
@@ -81,7 +92,7 @@ export function Value(props: { signal: Signal; asset: Asset; unit?: boolean; bad
         if (judged.value.quality === "never" && !brief) return words.value.noDataYet;
         return judged.value.shown ? printValue(s, cell(s.path).value.value) : NOTHING;
       }),
-      unit: computed(() => (judged.value.quality === "never" ? "" : printUnit(s.unit))),
+      unit: computed(() => (judged.value.quality === "never" ? "" : unitOf(s))),
       badge: computed(() => {
         const now = judged.value;
         if (now.quality === "link") return words.value.linkLostTag;

@@ -12,7 +12,7 @@ import { zone } from "../plant";
 import { axisLabel, axisTimes } from "../zone";
 import { watchGestures } from "./gesture";
 import { DASHES, type Lane } from "./pens";
-import { EMPTY, plotted, type Series, shades } from "./series";
+import { EMPTY, isolated, plotted, type Series, shades } from "./series";
 
 export const AXIS_PX = 58;
 export const RIGHT_PX = 12;
@@ -153,7 +153,7 @@ export function Chart(props: {
           stroke: token(`--pen-${pen.ink}`),
           width: 1.5,
           dash: [...(DASHES[pen.dash] ?? [])],
-          points: { show: false },
+          points: { show: false, size: 4, fill: token(`--pen-${pen.ink}`), filter: (u, i) => isolated(u.data[i] ?? []) },
           spanGaps: false,
           ...(pen.signal.kind === "measurement" ? {} : { paths: stepped }),
         })),

@@ -11,7 +11,14 @@ export interface Series {
   readonly bucketMs: number;
 }
 
-export const EMPTY: Series = { time: [], value: [], status: [], rawCount: 0, bucketMs: 0 };
+/** No data. Shared, so it must never be written to: `append` starts new columns instead. */
+export const EMPTY: Series = Object.freeze({
+  time: Object.freeze([] as number[]) as number[],
+  value: Object.freeze([] as (number | null)[]) as (number | null)[],
+  status: Object.freeze([] as number[]) as number[],
+  rawCount: 0,
+  bucketMs: 0,
+});
 
 /** A reply as a series; live samples already newer than it are kept. */
 export function fromHistory(reply: History, before: Series = EMPTY): Series {
@@ -32,6 +39,7 @@ export function fromHistory(reply: History, before: Series = EMPTY): Series {
 
 /** Take in a live sample; an older one than the newest is not for the live end. */
 export function append(series: Series, sample: Sample): Series {
+  if (series === EMPTY) series = { time: [], value: [], status: [], rawCount: 0, bucketMs: 0 };
   const last = series.time[series.time.length - 1] ?? -Infinity;
   if (sample.time <= last || sample.time === 0) return series;
   series.time.push(sample.time);
@@ -81,6 +89,26 @@ export function plotted(series: Series, signal: Signal, now: number | null): [nu
     value.push(end);
   }
   return [time, value];
+}
+
+/** Points with a gap on both sides: no line reaches them, so they are drawn as dots. */
+export function isolated(value: readonly (number | null | undefined)[]): number[] {
+  const out: number[] = [];
+  let before: "gap" | "point" = "gap";
+  let lone = -1;
+  value.forEach((v, i) => {
+    if (v === undefined) return;
+    if (v === null) {
+      if (lone >= 0) out.push(lone);
+      lone = -1;
+      before = "gap";
+      return;
+    }
+    lone = before === "gap" ? i : -1;
+    before = "point";
+  });
+  if (lone >= 0) out.push(lone);
+  return out;
 }
 
 export interface Shade {
