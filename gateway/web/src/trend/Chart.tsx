@@ -153,7 +153,7 @@ export function Chart(props: {
           stroke: token(`--pen-${pen.ink}`),
           width: 1.5,
           dash: [...(DASHES[pen.dash] ?? [])],
-          points: { show: false, size: 4, fill: token(`--pen-${pen.ink}`), filter: (u, i) => isolated(u.data[i] ?? []) },
+          points: { show: false, size: 4, fill: token(`--pen-${pen.ink}`), filter: (u, i) => isolated((u.data[i] ?? []) as (number | null | undefined)[]) },
           spanGaps: false,
           ...(pen.signal.kind === "measurement" ? {} : { paths: stepped }),
         })),
