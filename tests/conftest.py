@@ -7,11 +7,18 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 FILES = {"cjk font": "/usr/share/fonts/truetype/wqy/wqy-microhei.ttc"}
 IN_CI = os.environ.get("CI", "").lower() == "true"
 
 Need = Callable[[str], str]
+
+# The machine is shared, so no test is judged by its time; CI sees the same examples every time.
+settings.register_profile(
+    "kaikou", deadline=None, derandomize=IN_CI, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("kaikou")
 
 
 class Services:
