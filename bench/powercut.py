@@ -222,8 +222,7 @@ class OutboxTrial:
         what = self.chance.random()
         if what < 0.05:
             key = ("device", f"metric{len(self.aliases)}", 10)
-            file.alias({key: "{}"})
-            self.aliases[key] = file.aliases[key]
+            self.aliases[key] = file.aliases.give({key: "{}"})[key]
         elif what < 0.1:
             self.bd_seq = file.next_bd_seq()
         else:
@@ -266,8 +265,9 @@ class OutboxTrial:
                 del self.ledger[name, offset]
         seen = self.trying & found.keys()
         tally.half_done += bool(seen) and seen != self.trying
-        tally.missing += sum(file.aliases.get(key) != alias for key, alias in self.aliases.items())
-        self.aliases = dict(file.aliases)
+        known = {m.name: m.alias for m in file.aliases.of_device("device")}
+        tally.missing += sum(known.get(key[1]) != alias for key, alias in self.aliases.items())
+        self.aliases = {("device", name, 10): alias for name, alias in known.items()}
         total = file.state.get("pulses", {}).get("total", 0)
         tally.missing += total < self.total
         self.total = int(total)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import apsw
 
-from plant.errors import ConfigError
+from plant.outbox.alias import AliasBook
 from plant.outbox.row import (
     OVERHEAD_BYTES,
     Change,
@@ -30,14 +30,10 @@ from plant.outbox.schema import LOG_PAGES, RESERVE_BYTES, open_file, transaction
 
 log = logging.getLogger("kaikou.outbox")
 
-FIRST_ALIAS, LAST_ALIAS = 128, 16383
 DROPPED = "outbox full: oldest rows dropped"
 DAMAGED = "outbox file was damaged and set aside"
 _MERGE_ABOVE = 64
 """Gap records that wait are merged when there are more: a long outage must not fill with them."""
-
-AliasKey = tuple[str, str, int]
-"""(device, metric, Sparkplug datatype); device "" is the node itself."""
 
 
 class NoRoom(Exception):
@@ -85,6 +81,7 @@ class OutboxFile:
 
     def _open(self, run: str) -> None:
         self._db = open_file(self.path, **self._options)  # type: ignore[arg-type]
+        self.aliases = AliasBook(self._db, self.path)
         self._log_pages = 0
         self._db.set_wal_hook(self._on_log)
         self._load()
@@ -122,11 +119,6 @@ class OutboxFile:
         self.state: dict[str, dict[str, float]] = {
             key: json.loads(numbers) for key, numbers in ask("SELECT key, numbers FROM state")
         }
-        self.aliases: dict[AliasKey, int] = {}
-        self.properties: dict[AliasKey, str] = {}
-        for alias, device, metric, kind, properties in ask("SELECT * FROM alias ORDER BY alias"):
-            self.aliases[device, metric, kind] = alias
-            self.properties[device, metric, kind] = properties
         self.reserved = bool(ask("SELECT count(*) FROM reserve").get)
         self._oldest = 0
 
@@ -393,25 +385,6 @@ class OutboxFile:
             self.runs[run], self.current = new, run
             self._put_runs([new])
         return new
-
-    def alias(self, keys: Mapping[AliasKey, str]) -> None:
-        """Give every key that has none the next alias; keep the properties last known of it."""
-        following = max(self.aliases.values(), default=FIRST_ALIAS - 1) + 1
-        with transaction(self._db):
-            for key, properties in keys.items():
-                if self.properties.get(key) == properties:
-                    continue
-                alias = self.aliases.get(key, following)
-                if alias > LAST_ALIAS:
-                    raise ConfigError(
-                        f"{self.path}: all {LAST_ALIAS - FIRST_ALIAS + 1} aliases have been given; "
-                        "divide the signals among more edges"
-                    )
-                following += alias == following
-                self._db.execute(
-                    "INSERT OR REPLACE INTO alias VALUES(?, ?, ?, ?, ?)", (alias, *key, properties)
-                )
-                self.aliases[key], self.properties[key] = alias, properties
 
     def next_bd_seq(self) -> int:
         """The bdSeq of the next connection, durable before it is used."""

@@ -184,7 +184,8 @@ class Link:
                 continue
             birth = self._certificates.device(device, values)
             if device in waiting:
-                birth = self._certificates.with_former(birth)
+                known = await self._outbox.known_metrics(device)
+                birth = self._certificates.with_former(birth, known)
             await self._mqtt.publish(self._session.device_birth(birth, now))
             await asyncio.sleep(0)
         for device in waiting - self._session.born:
@@ -199,14 +200,15 @@ class Link:
         if birth.device in self._dead:
             return
         if birth.device in self._waiting():
-            birth = self._certificates.with_former(birth)
+            known = await self._outbox.known_metrics(birth.device)
+            birth = self._certificates.with_former(birth, known)
         self.born_dead.discard(birth.device)
         await self._mqtt.publish(self._session.device_birth(birth, self._clock.now()))
 
     async def _dead_birth(self, device: str) -> None:
         """So that the aliases of its rows are known; it dies again after the last of them."""
         self.born_dead.add(device)
-        birth = self._certificates.dead(device)
+        birth = self._certificates.dead(device, await self._outbox.known_metrics(device))
         await self._mqtt.publish(self._session.device_birth(birth, self._clock.now()))
 
     async def _death(self, device: str) -> None:

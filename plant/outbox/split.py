@@ -7,7 +7,7 @@ import numpy as np
 
 from plant.flow.sample import Event, SampleBatch, Text
 from plant.model.signal import Signal, SignalKind
-from plant.outbox.file import AliasKey
+from plant.outbox.alias import AliasKey
 from plant.outbox.row import NewRow, RowClass
 from plant.wire.birth import DataType, signal_properties
 from plant.wire.codec import TextSample, decode_payload, encode_metrics, encode_texts
@@ -46,7 +46,8 @@ class Splitter:
     """Makes rows of what was handed over between two commits.
 
     Of two values of one signal in the same millisecond the later is kept where it can be; the
-    other is counted in ``duplicates``. ``device_of`` maps a signal's index to its device's.
+    other is counted in ``duplicates``. ``device_of`` maps a signal's index to its device's;
+    ``record`` is the alias of records.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class Splitter:
         code = {device: number for number, device in enumerate(self.devices)}
         self.device_of = np.array([code[key[0]] for key in keys], np.int32)
         self.duplicates = 0
-        self._record = aliases[RECORD_KEY]
+        self.record = aliases[RECORD_KEY]
         self._newest = np.full(len(signals), -1, np.int64)
 
     def device(self, signal: int) -> str:
@@ -146,9 +147,7 @@ class Splitter:
         ordered = sorted(events, key=_time)
         for start in range(0, len(ordered), _EVENTS_PER_ROW):
             part = ordered[start : start + _EVENTS_PER_ROW]
-            metrics = encode_texts(
-                [TextSample(self._record, e.time, encode_event(e)) for e in part]
-            )
+            metrics = encode_texts([TextSample(self.record, e.time, encode_event(e)) for e in part])
             yield NewRow(
                 "", RowClass.EVENT, part[0].time, part[-1].time, len(part), metrics, historical
             )

@@ -11,6 +11,7 @@ import time
 from bisect import bisect_right
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,7 +20,8 @@ import apsw
 
 from plant.errors import Unavailable
 from plant.outbox.admission import Admission
-from plant.outbox.file import AliasKey, OutboxFile
+from plant.outbox.alias import AliasKey, KnownMetric
+from plant.outbox.file import OutboxFile
 from plant.outbox.row import Change, Count, KeptRow, Loss, NewRow, Outcome, Run, loss_of
 
 log = logging.getLogger("kaikou.outbox")
@@ -28,7 +30,7 @@ T = TypeVar("T")
 
 TOO_FAST = "faster than the disk: not accepted"
 _PENDING_BYTES = 8 * 2**20
-_RECENT_BYTES = 4 * 2**20
+_RECENT_BYTES = 5 * 2**19
 
 
 def new_run() -> str:
@@ -131,16 +133,6 @@ class Outbox:
         """Newest time known to be right, ms UTC; 0 when none."""
         return self._file.trusted_ms
 
-    @property
-    def aliases(self) -> Mapping[AliasKey, int]:
-        """(device, metric, type) -> alias, of everything ever published."""
-        return self._file.aliases
-
-    @property
-    def properties(self) -> Mapping[AliasKey, str]:
-        """(device, metric, type) -> JSON last known of it."""
-        return self._file.properties
-
     # ---------------------------------------------------------------------------------- accepting
 
     def accept(
@@ -226,7 +218,11 @@ class Outbox:
         if outcome.dropped:
             gone = set(outcome.dropped)
             self._recent = [k for k in self._recent if (k.run, k.offset) not in gone]
-        self._recent += [kept for kept in outcome.kept if kept.run == self.current]
+        self._recent += [
+            KeptRow(kept.run, kept.offset, replace(kept.row, batch=None))
+            for kept in outcome.kept
+            if kept.run == self.current
+        ]
         self._recent_bytes = sum(kept.row.size for kept in self._recent)
         cut = 0
         while self._recent_bytes > _RECENT_BYTES:
@@ -262,10 +258,13 @@ class Outbox:
         self._recent_bytes = 0
         return run
 
-    async def alias(self, keys: Mapping[AliasKey, str]) -> None:
-        """Give every key that has none the next alias, durably; keep its properties."""
-        if any(self.properties.get(key) != properties for key, properties in keys.items()):
-            await self._ask(partial(self._file.alias, keys))
+    async def alias(self, keys: Mapping[AliasKey, str]) -> dict[AliasKey, int]:
+        """The alias of every key, given now and durably where it has none; keeps properties."""
+        return await self._ask(partial(self._file.aliases.give, keys))
+
+    async def known_metrics(self, device: str) -> list[KnownMetric]:
+        """Everything a device ever published, the newest first."""
+        return await self._ask(partial(self._file.aliases.of_device, device))
 
     async def next_bd_seq(self) -> int:
         """The bdSeq of the next connection."""

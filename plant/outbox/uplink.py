@@ -21,6 +21,7 @@ from plant.flow.supervisor import Backoff, Transition
 from plant.model.plant import Broker
 from plant.model.plant import Outbox as OutboxOptions
 from plant.model.signal import Signal
+from plant.outbox.alias import FIRST_ALIAS
 from plant.outbox.certificate import Certificates
 from plant.outbox.current import Current, Values
 from plant.outbox.feed import Feed
@@ -44,7 +45,7 @@ from plant.outbox.sender import (
     start,
     step,
 )
-from plant.outbox.split import RECORD_KEY, Splitter, alias_keys
+from plant.outbox.split import Splitter, alias_keys
 from plant.outbox.store import Acceptance, Outbox
 from plant.wire.birth import DeviceBirth, MetricBirth
 from plant.wire.client import MqttClient
@@ -122,6 +123,7 @@ class Uplink:
         self._pending_state: dict[str, Mapping[str, float]] = {}
         self._handed: list[NewRow] = []
         self._handed_texts: list[Text] = []
+        self._record_alias = FIRST_ALIAS
         self._moving = asyncio.Event()
         self._closing = asyncio.Event()
         self._publication: Publication | None = None
@@ -245,7 +247,7 @@ class Uplink:
             paths = []
         now = self._clock.now()
         text = encode_gap(loss.gap(self._edge, paths))
-        metrics = encode_texts([TextSample(self.outbox.aliases[RECORD_KEY], now, text)])
+        metrics = encode_texts([TextSample(self._record_alias, now, text)])
         return NewRow("", RowClass.GAP, now, now, 0, metrics)
 
     # --------------------------------------------------------------------------------- the sender
@@ -301,12 +303,15 @@ class Uplink:
 
     async def run(self) -> None:
         """Commit, connect, send, and connect again after every loss, until ``close``."""
-        await self.outbox.alias(alias_keys(self.signals, self.node))
-        aliases = self.outbox.aliases
-        splitter = Splitter(self.signals, self.node, aliases)
+        splitter = Splitter(
+            self.signals,
+            self.node,
+            await self.outbox.alias(alias_keys(self.signals, self.node)),
+        )
+        self._record_alias = splitter.record
         self._publication = Publication(
             splitter,
-            Certificates(self.signals, self.node, aliases, self.outbox.properties),
+            Certificates(self.signals, splitter),
             Current(splitter, [signal.path for signal in self.signals]),
             self._dead,
         )

@@ -276,14 +276,25 @@ def test_a_damaged_file_is_set_aside_and_recorded(tmp_path):
 
 def test_aliases_are_kept_and_never_given_twice(tmp_path):
     file = opened(tmp_path)
-    file.alias({("lathe", "power", 10): "{}", ("lathe", "state", 10): "{}"})
-    assert file.aliases == {("lathe", "power", 10): 128, ("lathe", "state", 10): 129}
+    power, state = ("lathe", "power", 10), ("lathe", "state", 10)
+    assert file.aliases.give({power: "{}", state: "{}"}) == {power: 128, state: 129}
     file.close()
     file = opened(tmp_path, "r2")
-    file.alias({("lathe", "power", 12): "{}", ("lathe", "state", 10): '{"unit":"kW"}'})
-    assert file.aliases[("lathe", "power", 12)] == 130, "another type is another alias"
-    assert file.aliases[("lathe", "state", 10)] == 129
-    assert file.properties[("lathe", "state", 10)] == '{"unit":"kW"}'
+    text = ("lathe", "power", 12)
+    given = file.aliases.give({text: "{}", state: '{"unit":"kW"}'})
+    assert given == {text: 130, state: 129}, "another type is another alias"
+    known = file.aliases.of_device("lathe")
+    assert [(m.alias, m.name, m.type) for m in known] == [
+        (130, "power", 12),
+        (129, "state", 10),
+        (128, "power", 10),
+    ]
+    assert known[1].properties == '{"unit":"kW"}'
+    assert file.aliases.of_device("mill") == []
+    many = {("mill", f"m{n}", 10): "{}" for n in range(16_300)}
+    with pytest.raises(ConfigError, match="more edges"):
+        file.aliases.give(many)
+    assert file.aliases.of_device("mill") == [], "all or none"
     file.close()
 
 
