@@ -22,7 +22,6 @@ from deploy.vault import Vault
 from plant.errors import ConfigError, Unavailable
 from plant.flow.clock import Clock, plant_clock
 from plant.flow.port import HistorianReader, HistorianWriter, Ports
-from plant.model.load import load
 from plant.model.plant import Plant
 
 READY_FD = "KAIKOU_READY_FD"
@@ -67,6 +66,8 @@ ROOMS: Mapping[str, Room] = {
 
 def read_plant(file: Path, data: Path | None = None) -> Plant:
     """The plant of a file; a data folder adds what it keeps for ``${NAME}`` references."""
+    from plant.model.load import load  # 9 MB, which stay in the child that reads
+
     kept = Vault(data).environment() if data else {}
     return load(file, kinds(), {**kept, **os.environ})
 

@@ -256,7 +256,7 @@ class Link:
     async def _tell(self, values: Values) -> None:
         """Current values without a row: for live tables only. Who is dead has none."""
         codes = self._splitter.device_of[values.samples.signal]
-        for code in np.unique(codes):
+        for code in sorted(set(codes.tolist())):
             device = self._splitter.devices[code]
             if self._may_tell(device):
                 await self._tell_samples(device, values.samples.take(codes == code))
