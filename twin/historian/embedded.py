@@ -23,7 +23,7 @@ class Embedded(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["embedded"] = "embedded"
-    seal_rows: int = Field(300_000, ge=1)
+    seal_rows: int = Field(100_000, ge=1)
     seal_s: float = Field(600.0, gt=0)
     merge: int = Field(8, ge=2)
     retention_days: float | None = Field(None, gt=0)

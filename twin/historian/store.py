@@ -23,6 +23,8 @@ SAMPLES = "samples"
 RETIRED_KEEP_S = 600
 """Replaced Parquet files live this long, for readers that took their names."""
 
+_CHECKPOINT_PAGES = 256
+"""Of 4 KiB: the log stays about a megabyte."""
 _APPLICATION = 0x4B61696B
 
 _SCHEMA = """
@@ -89,7 +91,10 @@ def check_version(connection: apsw.Connection, folder: Path) -> int:
 def open_writable(folder: Path) -> apsw.Connection:
     """The writer's connection: WAL, every commit synced; creates what is not there."""
     folder.mkdir(parents=True, exist_ok=True)
-    connection = apsw.Connection(str(folder / FILE))
+    try:
+        connection = apsw.Connection(str(folder / FILE))
+    except apsw.CantOpenError as error:
+        raise Unavailable(f"{folder / FILE}: {error}") from error
     connection.set_busy_timeout(10_000)
     try:
         version = check_version(connection, folder)
@@ -104,6 +109,7 @@ def open_writable(folder: Path) -> apsw.Connection:
             connection.pragma("user_version", VERSION)
     connection.pragma("journal_mode", "wal")
     connection.pragma("synchronous", "full")
+    connection.pragma("wal_autocheckpoint", _CHECKPOINT_PAGES)
     (folder / SAMPLES).mkdir(exist_ok=True)
     return connection
 
