@@ -48,6 +48,8 @@ class Total:
 
     def __init__(self, config: PulseCount, saved: Mapping[str, float]) -> None:
         self._config = config
+        per_unit = 1 / config.per_pulse
+        self._per_unit = round(per_unit) if abs(per_unit - round(per_unit)) < 1e-9 else per_unit
         self._inputs = Inputs(1)
         self._base = saved.get("total", 0.0)
         self._pulses = int(saved.get("pulses", 0))
@@ -57,7 +59,7 @@ class Total:
 
     @property
     def _total(self) -> float:
-        return self._base + self._pulses * self._config.per_pulse
+        return self._base + self._pulses / self._per_unit  # 9 / 1000 is 0.009, 9 * 0.001 is not
 
     def update(self, batch: SampleBatch) -> SampleBatch:
         """A row for each reading."""

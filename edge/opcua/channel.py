@@ -187,9 +187,9 @@ class Core(InternalServer):
         self.max_pending_messages_per_connection = 64
         self.max_session_timeout_ms = 120_000
         self.max_unacked_messages_per_subscription = 50
-        self.max_monitored_item_queue_size = 1_000
-        self.max_lifetime_count = 1_200
-        self.max_keep_alive_count = 400
+        self.max_monitored_item_queue_size = 100
+        self.max_lifetime_count = 6_000
+        self.max_keep_alive_count = 2_000
         self.max_subscriptions = 100
 
     def create_session(self, name: str, user: Any = None, external: bool = False) -> ViewSession:

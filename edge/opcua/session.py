@@ -18,12 +18,14 @@ from plant.model.signal import Label
 
 MAX_NODES = 2_000
 """Nodes in one request; larger ones would hold the loop."""
-MAX_ITEMS = 20_000
-"""Monitored items of all clients."""
+MAX_ITEMS = 5_000
+"""Monitored items of all clients; each queues at most 100 values."""
 MAX_SUBSCRIPTIONS = 10
 """Subscriptions of one session."""
 FASTEST_MS, SLOWEST_MS = 100.0, 60_000.0
 """Publishing interval."""
+ORPHAN_MS = 600_000.0
+"""For so long a subscription lives of which nobody asks for notifications."""
 
 Labels = dict[Any, Label]
 """Node id -> names."""
@@ -126,8 +128,12 @@ class ViewSession(InternalSession):
         if len(self._own()) >= MAX_SUBSCRIPTIONS:
             raise ServiceError(ua.StatusCodes.BadTooManySubscriptions)
         asked = params.RequestedPublishingInterval
-        params.RequestedPublishingInterval = (
-            min(asked, SLOWEST_MS) if asked >= FASTEST_MS else FASTEST_MS
+        interval = min(asked, SLOWEST_MS) if asked >= FASTEST_MS else FASTEST_MS
+        lifetime = max(3, int(ORPHAN_MS / interval))
+        params.RequestedPublishingInterval = interval
+        params.RequestedLifetimeCount = min(params.RequestedLifetimeCount or lifetime, lifetime)
+        params.RequestedMaxKeepAliveCount = min(
+            params.RequestedMaxKeepAliveCount or 10, max(1, params.RequestedLifetimeCount // 3)
         )
         return await super().create_subscription(params, callback, request_callback)
 
@@ -175,6 +181,16 @@ class ViewSession(InternalSession):
         """Own subscriptions only."""
         self._must_own(params.SubscriptionId)
         return super().republish(params)
+
+    def publish(self, acks: Any = None) -> tuple[int, list[Any]]:
+        """Acknowledgements of own subscriptions only."""
+        own, given = self._own(), list(acks or ())
+        if not own:
+            raise ServiceError(ua.StatusCodes.BadNoSubscription)
+        _, done = super().publish([ack for ack in given if ack.SubscriptionId in own])
+        results = iter(done)
+        unknown = ua.StatusCode(ua.StatusCodes.BadSubscriptionIdInvalid)
+        return len(own), [next(results) if a.SubscriptionId in own else unknown for a in given]
 
     async def delete_subscriptions(self, ids: Sequence[int]) -> Any:
         """Own subscriptions only."""

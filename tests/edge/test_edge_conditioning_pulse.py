@@ -132,3 +132,11 @@ def test_a_machine_that_stands_from_the_start_has_no_power() -> None:
     out = METER.open().update(readings(itertools.repeat(5, 130)))
     assert out.source_time.tolist() == list(range(120_000, 130_000, 1000))
     assert not out.value.any()
+
+
+def test_thousandths_are_printed_as_such() -> None:
+    meter = PulseCount(kind="pulse_count", per_pulse=0.001, ceiling_per_s=10)
+    out = meter.open().update(readings(range(12)))
+    assert [str(value) for value in out.value.tolist()][9:] == ["0.009", "0.01", "0.011"]
+    thirds = PulseCount(kind="pulse_count", per_pulse=0.3, ceiling_per_s=10)
+    assert thirds.open().update(readings([0, 10])).value.tolist() == pytest.approx([0, 3.0])
