@@ -14,6 +14,11 @@ export type Fetched<T> =
   | { readonly state: "here"; readonly data: T; readonly stale: boolean }
   | { readonly state: "failed"; readonly error: ApiError };
 
+/** How to show it: `old` where the newest try failed and this is from before. */
+export function ageClass(fetched: Fetched<unknown>): string {
+  return fetched.state === "here" && fetched.stale ? "old" : "";
+}
+
 /** Fetch when `key` changes and each `everyS` seconds while the page is seen; null key: not now. */
 export function useFetched<T>(
   key: string | null,

@@ -3,7 +3,7 @@
 import type { Aggregate, Asset } from "../api";
 import { api } from "../api";
 import { plantNow } from "../clock";
-import { useFetched } from "../fetched";
+import { ageClass, useFetched } from "../fetched";
 import { say, words } from "../locale";
 import { NOTHING, printNumber } from "../number";
 import { Failed, Skeleton } from "../part/Blank";
@@ -62,7 +62,7 @@ function Row({ asset }: { asset: Asset }) {
   const hour = made === null ? null : (made.hours.increase.at(-1) ?? null);
   const hourAll = hour === null ? null : hour + (made?.rejects?.increase.at(-1) ?? 0);
   return (
-    <tr>
+    <tr class={ageClass(now)}>
       <th scope="row">
         <a href={machineHref(asset.id)}>{say(asset.name)}</a>
       </th>

@@ -1,7 +1,7 @@
 /** Energy of a machine by state and per good part, as analytics published it. */
 
 import type { Asset, Signal } from "../api";
-import { useFetched } from "../fetched";
+import { ageClass, useFetched } from "../fetched";
 import { say, words } from "../locale";
 import { NOTHING, printNumber, printShare, printUnit } from "../number";
 import { Blank, Failed } from "../part/Blank";
@@ -46,7 +46,7 @@ export function EnergyPanel({ asset }: { asset: Asset }) {
       {all.length === 0 && <Blank title={w.energyNone} hint={w.energyNoneHint} small />}
       {now.state === "failed" && <Failed error={now.error} small />}
       {all.length > 0 && (
-        <table class="energy">
+        <table class={`energy ${ageClass(now)}`}>
           <tbody>
             {byState.map((s, i) => {
               const value = made[i] ?? null;

@@ -5,7 +5,7 @@ import { useMemo } from "preact/hooks";
 
 import { api, type Asset, type Line, type Signal } from "../api";
 import { plantNow, tick } from "../clock";
-import { useFetched } from "../fetched";
+import { ageClass, useFetched } from "../fetched";
 import { cell } from "../live";
 import { lasting, words } from "../locale";
 import { NOTHING, printNumber, printShare } from "../number";
@@ -80,6 +80,8 @@ export function Keys({ line, itself, machines }: { line: Line; itself: Asset | u
       }),
     [machines],
   );
+  const old = ageClass(fetched.value);
+  const failed = fetched.value.state === "failed" || old !== "";
   const got = fetched.value.state === "here" ? fetched.value.data : null;
   const constraint = line.constraint === null ? undefined : assetOf(line.constraint);
   const ideal = constraint?.cycle_s == null ? null : 3600 / constraint.cycle_s;
@@ -96,9 +98,10 @@ export function Keys({ line, itself, machines }: { line: Line; itself: Asset | u
           <StateSince signal={state} />
         </div>
       )}
-      <Key name={w.goodParts} note={w.lastHours(8)} value={printNumber(got?.good, 0)} unit={w.parts} />
-      <Key name={w.rejectShare} note={got?.reject == null ? w.lastHours(8) : `${printNumber(got.reject, 0)} ${w.parts} · ${w.lastHours(8)}`} value={printShare(share)} unit="" />
+      <Key look={old} name={w.goodParts} note={failed ? w.noHistory : w.lastHours(8)} value={printNumber(got?.good, 0)} unit={w.parts} />
+      <Key look={old} name={w.rejectShare} note={got?.reject == null ? w.lastHours(8) : `${printNumber(got.reject, 0)} ${w.parts} · ${w.lastHours(8)}`} value={printShare(share)} unit="" />
       <Key
+        look={old}
         name={w.rate}
         note={ideal === null ? w.lastHour : `${w.lastHour} · ${w.ideal} ${printNumber(ideal, 0)}`}
         value={printNumber(got?.lastHour, 0)}
@@ -128,11 +131,11 @@ export function StateSince({ signal: s }: { signal: Signal }) {
   return <span class="key-note">{text}</span>;
 }
 
-function Key(props: { name: string; note: string; value: string; unit: string }) {
+function Key(props: { look?: string; name: string; note: string; value: string; unit: string }) {
   return (
     <div class="key">
       <span class="key-name">{props.name}</span>
-      <span class="key-value">
+      <span class={`key-value ${props.look ?? ""}`}>
         <span class="num">{props.value}</span>
         <span class="unit">{props.unit}</span>
       </span>

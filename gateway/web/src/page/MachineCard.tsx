@@ -6,7 +6,7 @@ import { useMemo } from "preact/hooks";
 import type { Asset } from "../api";
 import { concernsAt, type Concern } from "../attention";
 import { tick } from "../clock";
-import { useFetched } from "../fetched";
+import { ageClass, useFetched } from "../fetched";
 import { lasting, say, words } from "../locale";
 import { printNumber } from "../number";
 import { Mark } from "../part/Mark";
@@ -71,7 +71,7 @@ function Rate({ asset }: { asset: Asset }) {
         <i style={`width:${filled}%`} />
       </span>
       <span class="rate-text">
-        <b>{printNumber(rate, 0)}</b> {w.of} {printNumber(ideal, 0)}
+        <b class={ageClass(fetched.value)}>{printNumber(rate, 0)}</b> {w.of} {printNumber(ideal, 0)}
         {w.perHour}
       </span>
     </span>

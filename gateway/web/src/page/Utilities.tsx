@@ -6,7 +6,7 @@ import { useMemo } from "preact/hooks";
 import { api, type Asset, type Signal } from "../api";
 import { concernsAt } from "../attention";
 import { plantNow, tick } from "../clock";
-import { useFetched } from "../fetched";
+import { ageClass, useFetched } from "../fetched";
 import { cell } from "../live";
 import { say, words } from "../locale";
 import { NOTHING, printNumber } from "../number";
@@ -42,7 +42,7 @@ function Energy({ asset }: { asset: Asset }) {
   if (s === undefined) return <span class="quiet">{NOTHING}</span>;
   const value = fetched.value.state === "here" ? fetched.value.data : null;
   return (
-    <span class="live">
+    <span class={`live ${ageClass(fetched.value)}`}>
       {s.estimated && <span class="tag">{words.value.estimated}</span>}
       {printNumber(value, 1)}
     </span>
