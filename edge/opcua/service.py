@@ -45,8 +45,8 @@ TRUST_FOLDER = "pki"
 async def run(plant: Plant, ports: Ports) -> None:
     """Serve until SIGTERM or SIGINT.
 
-    ``ports.options``: ``edge`` names the edge (needed when several have ``opcua:``); ``feed`` is
-    "edge" (the default: its process, whose folder lies beside ours) or "broker".
+    ``ports.options``: ``edge`` names the edge (needed when several have ``opcua:``). Its folder
+    lies beside ours; the feed is found there.
 
     Raises
     ------
@@ -57,7 +57,8 @@ async def run(plant: Plant, ports: Ports) -> None:
     from edge.opcua.window import Window
 
     edge = which_edge(plant, ports.options.get("edge"))
-    bus = ports.options.get("feed") == "broker"
+    config = plant.edges[edge].opcua
+    bus = config is not None and config.feed == "broker"
     shown = exposed(plant, edge, whole=bus)
     table = SignalTable()
     source: Feed | Bus

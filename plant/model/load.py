@@ -264,6 +264,7 @@ class _Loader:
                     e.opcua.port,
                     tuple(model.OpcUaUser(u.name, u.password) for u in e.opcua.users),
                     e.opcua.assets,
+                    e.opcua.feed,
                 )
                 if e.opcua
                 else None,

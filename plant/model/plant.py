@@ -41,13 +41,15 @@ class OpcUaUser:
 class OpcUa:
     """The OPC UA server of an edge (a process of its own). Nothing is anonymous.
 
-    ``assets`` are the ids that it shows, empty for all it can.
+    ``assets`` are the ids that it shows, empty for all it can. ``feed`` "edge": it hears its edge
+    alone, without a broker; "broker": the whole plant.
     """
 
     host: str = "127.0.0.1"
     port: int = 4840
     users: tuple[OpcUaUser, ...] = ()
     assets: tuple[str, ...] = ()
+    feed: str = "edge"
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,6 +75,10 @@ class OpcUaShape(Shape):
     port: Port = 4840
     users: tuple[OpcUaUserShape, ...] = Field((), description="nobody is anonymous")
     assets: tuple[Slug, ...] = Field((), description="what it shows; empty: all it can")
+    feed: Literal["edge", "broker"] = Field(
+        "edge",
+        description="heard from its edge, without a broker; or the whole plant from the broker",
+    )
 
 
 class GatewayShape(Shape):
