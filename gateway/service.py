@@ -110,6 +110,7 @@ async def run(plant: Plant, ports: Ports) -> None:
             log.info("%s://%s:%d", scheme, plant.gateway.host, plant.gateway.port)
             ports.ready()
     finally:
+        listener.close()
         history.close()
         people.close()
 
