@@ -199,8 +199,9 @@ async def _whole(
     """Until the last row of every machine is stored, or no more time is left."""
     end = time.monotonic() + deadline_s
     ends = {f"m{asset}/row": float(len(rows)) for asset, rows in items.items()}
+    at = max(rows[-1][0] for rows in items.values())  # what is Bad by now is stamped now
     while time.monotonic() < end:
-        last = reader.as_of(list(ends), 2**62)
+        last = reader.as_of(list(ends), at)
         if len(last) == len(ends) and last.value.tolist() == [
             ends[path] for path in (list(ends)[i] for i in last.signal.tolist())
         ]:

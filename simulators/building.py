@@ -1,11 +1,11 @@
 """The building: mains voltage, base load, and the incoming meter that sees the sum of all."""
 
 from random import Random
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from plant.model.plant import Asset
 from simulators.item import Meter
-from simulators.machine import GOOD, ROOT3, Machine, Published
+from simulators.machine import GOOD, Machine, Published
 
 if TYPE_CHECKING:
     from simulators.world import World
@@ -16,8 +16,8 @@ NIGHT_KW = (2.0, 3.0)
 SHARES = (0.345, 0.327, 0.328)
 """Of the phases in the power of the whole plant."""
 SAG_V_KW = 0.035
-RATIO = 40.0
-"""Current transformers 200/5 A before a meter 1.5(6) A."""
+READING_KWH = 8_317.42
+"""What the incoming meter's register showed when the world began (secondary)."""
 
 
 class Building(Machine):
@@ -49,14 +49,14 @@ class Building(Machine):
 class Incomer(Machine):
     """The incoming meter: no load of its own, the sum of everything.
 
-    Its register is on the secondary side: one step of 0.01 kWh is 0.4 kWh in truth.
+    Its register is on the secondary side: behind transformers 200/5 (``transformer_ratio: 40``)
+    one step of 0.01 kWh is 0.4 kWh in truth.
     """
-
-    KEEP: ClassVar[tuple[str, ...]] = Machine.KEEP
 
     def __init__(self, asset: Asset, random: Random) -> None:
         super().__init__(asset, random)
-        self.energy_kwh = self.meter_kwh = 8_317.42 * RATIO
+        self.ratio = asset.parameters.get("transformer_ratio", 1.0)
+        self.energy_kwh = self.meter_kwh = READING_KWH * self.ratio
 
     def step(self, world: "World", dt_s: float) -> None:
         """After all others: add their power up."""
@@ -74,12 +74,12 @@ class Incomer(Machine):
     def published(self, world: "World") -> Published:
         """What its data items tell, times the transformers' ratio."""
         found = {
-            "energy": (int(self.meter_kwh / RATIO * 100 + 1e-6) / 100 * RATIO, GOOD),
-            "power": (round(self.power_kw / RATIO, 4) * RATIO, GOOD),
+            "energy": (int(self.meter_kwh / self.ratio * 100 + 1e-6) / 100 * self.ratio, GOOD),
+            "power": (round(self.power_kw / self.ratio, 4) * self.ratio, GOOD),
         }
         for name, volts, amps in zip("abc", world.voltage, self.phase_a(world), strict=True):
             found[f"voltage_{name}"] = (round(volts, 1), GOOD)
-            found[f"current_{name}"] = (round(amps / RATIO, 3) * RATIO, GOOD)
+            found[f"current_{name}"] = (round(amps / self.ratio, 3) * self.ratio, GOOD)
         return found
 
 
@@ -89,8 +89,6 @@ METER: Meter[Incomer] = Meter(
     voltage_v=lambda m, w: w.voltage,
     current_a=lambda m, w: m.phase_a(w),
     power_factor=lambda m, w: m.power_factor,
-    ratio=RATIO,
+    ratio=lambda m: m.ratio,
 )
-"""Behind current transformers 200/5."""
-
-LINE_V = ROOT3 * NOMINAL_V
+"""The whole plant's meter."""

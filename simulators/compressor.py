@@ -20,8 +20,15 @@ STOP_AFTER_S = 240.0
 LEAK = 0.20
 """Share of the delivery that leaks at mean pressure."""
 MEAN_BAR_ABS = 7.7
-AIR_USE = {"saw": 0.06, "lathe": 0.12, "mill": 0.20, "washer": 0.08, "press": 0.05, "gauge": 0.04}
-"""Share of the delivery that a station takes while it works."""
+AIR_USE = {
+    "band_saw": 0.06,
+    "lathe": 0.12,
+    "milling_machine": 0.20,
+    "washer": 0.08,
+    "press": 0.05,
+    "gauge": 0.04,
+}
+"""Share of the delivery that a station of a type takes while it works."""
 OTHER_USE = 0.08
 STOPPED, UNLOADED, LOADED = 0, 1, 2
 

@@ -25,7 +25,8 @@ def bcd(value: float, digits: int, decimals: int) -> bytes:
 class Meter(Generic[M]):
     """A three-phase meter at the terminals: secondary values where there are transformers.
 
-    ``ratio`` of the current transformers: registers and currents show the primary divided by it.
+    ``ratio`` of the current transformers, as the asset's parameter ``transformer_ratio`` says:
+    registers and currents show the primary divided by it.
     """
 
     energy_kwh: Callable[[M, "World"], float]
@@ -33,14 +34,15 @@ class Meter(Generic[M]):
     voltage_v: Callable[[M, "World"], Sequence[float]]
     current_a: Callable[[M, "World"], Sequence[float]]
     power_factor: Callable[[M, "World"], float]
-    ratio: float = 1.0
+    ratio: Callable[[M], float] = lambda m: 1.0
 
     def items(self, machine: M, world: "World") -> dict[str, bytes]:
         """Every data item by its identifier (DI3 first), and the blocks that group them."""
-        power = [p / self.ratio for p in self.power_kw(machine, world)]
+        ratio = self.ratio(machine)
+        power = [p / ratio for p in self.power_kw(machine, world)]
         total_kw = power[0] if len(power) == 1 else sum(power)
         phase_kw = [total_kw / 3.0] * 3 if len(power) == 1 else power
-        energy = bcd(self.energy_kwh(machine, world) / self.ratio, 8, 2)
+        energy = bcd(self.energy_kwh(machine, world) / ratio, 8, 2)
         zero = bcd(0.0, 8, 2)
         items = {
             "00000000": energy,
@@ -53,7 +55,7 @@ class Meter(Generic[M]):
         for i, volts in enumerate(self.voltage_v(machine, world), 1):
             items[f"0201{i:02X}00"] = bcd(volts, 4, 1)
         for i, amps in enumerate(self.current_a(machine, world), 1):
-            items[f"0202{i:02X}00"] = bcd(amps / self.ratio, 6, 3)
+            items[f"0202{i:02X}00"] = bcd(amps / ratio, 6, 3)
         for i, kilowatts in enumerate(phase_kw, 1):
             items[f"0203{i:02X}00"] = bcd(kilowatts, 6, 4)
         items["0201FF00"] = b"".join(items[f"0201{i:02X}00"] for i in (1, 2, 3))

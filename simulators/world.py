@@ -95,7 +95,7 @@ class World:
                 machine = Compressor(asset, chance(asset.id))
                 self.utilities.append(machine)
                 self.machines[asset.id] = machine
-            elif asset.id == "incomer":
+            elif asset.type == "power_meter":
                 incomer = Incomer(asset, chance(asset.id))
                 self.incomers.append(incomer)
                 self.machines[asset.id] = incomer
@@ -130,7 +130,7 @@ class World:
             station.step(self, dt_s)
         working = [s for s in self.stations if s.condition == Condition.WORKING]
         other = OTHER_USE if self.manned and self.stations else 0.0
-        self._air_use = sum(AIR_USE.get(s.id, 0.05) for s in working) + other
+        self._air_use = sum(AIR_USE.get(s.asset.type, 0.05) for s in working) + other
         for machine in self.utilities:
             machine.step(self, dt_s)
         self.building.step(self, dt_s)

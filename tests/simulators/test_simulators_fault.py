@@ -196,3 +196,9 @@ def test_every_fault_says_what_it_does():
     for kind in KINDS.values():
         assert kind.text.en
         assert kind.text.zh
+
+
+def test_the_demos_scenario_is_sound(world):
+    faults = read_scenario(Path(__file__).parents[2] / "deploy" / "demo" / "scenario.yaml")
+    fit(faults, world)
+    assert len({f.kind for f in faults}) == 7
