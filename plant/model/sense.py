@@ -128,3 +128,11 @@ def check_names(shape: PlantShape, document: Document) -> Iterator[Problem]:
             elif lower in {"kaikou_twin", "kaikou_analytics"}:
                 yield document.problem((room, id), "the id is Kaikou's own", key=True)
             owners.setdefault(lower, f"{room}.{id}")
+    for name, asset in shape.assets.items():
+        signals: dict[str, str] = {}
+        for id in asset.signals:
+            other = signals.setdefault(id.lower(), id)
+            if other != id:
+                where: Where = ("assets", name, "signals", id)
+                text = f"the id is already that of {other} but for its case"
+                yield document.problem(where, text, key=True)

@@ -83,6 +83,7 @@ class EdgeSession:
         self._alive = False
         self._host_online = False
         self._host_time = -1
+        self._aliases: dict[int, tuple[str | None, str]] = {}
 
     @property
     def subscriptions(self) -> list[tuple[str, int]]:
@@ -138,11 +139,13 @@ class EdgeSession:
 
         ``metrics`` are the node's own; ``runs`` is what the outbox holds. Every device that has
         ever to be heard in this session stands in ``devices`` or is born later by ``device_birth``.
+        An alias that stands for two metrics of the node or its devices is a ``ValueError``.
         """
         if self._bd_seq is None:
             raise RuntimeError("birth before will: there is no connection")
         if not self.may_publish:
             raise RuntimeError(f"primary host {self.primary_host!r} is not online")
+        self._claim(None, metrics)
         self._seq = 0
         self.born.clear()
         head = [
@@ -160,7 +163,7 @@ class EdgeSession:
 
     def device_birth(self, device: DeviceBirth, now: int) -> Outgoing:
         """A DBIRTH: of a new device, one that is back, or a dead one whose rows wait."""
-        check_id(device.device, "device id")
+        self._claim(check_id(device.device, "device id"), device.metrics)
         births = [m.dead() for m in device.metrics] if device.dead else device.metrics
         body = encode_named([m.metric(now) for m in births])
         seq = self._next_seq()
@@ -212,6 +215,15 @@ class EdgeSession:
         body = encode_named([Metric(BD_SEQ, None, None, DataType.Int64, self._bd_seq)])
         topic = Topic(MessageType.NDEATH, self.node).format()
         return Outgoing(topic, encode_payload(body, None, None), qos=1)
+
+    def _claim(self, device: str | None, metrics: Sequence[MetricBirth]) -> None:
+        """An alias belongs to one metric of the whole node, for ever."""
+        for metric in metrics:
+            if metric.alias is not None:
+                mine = device, metric.name
+                other = self._aliases.setdefault(metric.alias, mine)
+                if other != mine:
+                    raise ValueError(f"alias {metric.alias} stands for both {other} and {mine}")
 
     def _next_seq(self) -> int:
         if not self._alive:

@@ -215,6 +215,14 @@ def test_death_of_a_device() -> None:
     assert read(session.data("lathe", numbers(1.0), NOW)).seq == 5
 
 
+def test_an_alias_belongs_to_one_metric_of_the_whole_node() -> None:
+    session, _ = born()
+    with pytest.raises(ValueError, match="alias 128 stands for both"):
+        session.device_birth(DeviceBirth("press", (MetricBirth("force", 128),)), NOW)
+    with pytest.raises(ValueError, match="alias 128 stands for both"):
+        session.birth(NOW, [], None, [MetricBirth("rows", 128)])
+
+
 def test_a_dead_device_is_born_null_and_bad_while_its_rows_wait() -> None:
     session, _ = born()
     session.death("lathe", NOW)
@@ -247,7 +255,8 @@ def test_nothing_is_sent_before_its_birth() -> None:
 
 
 def test_rebirth_keeps_bd_seq_and_starts_the_sequence_again() -> None:
-    """tck: operational-behavior-data-commands-rebirth-action-2
+    """tck: operational-behavior-data-commands-rebirth-action-1
+    operational-behavior-data-commands-rebirth-action-2
     operational-behavior-data-commands-rebirth-action-3 payloads-nbirth-bdseq-repeat
     operational-behavior-data-commands-ncmd-rebirth-verb
     operational-behavior-data-commands-ncmd-rebirth-name
@@ -306,6 +315,7 @@ def test_births_wait_for_the_primary_host() -> None:
     operational-behavior-edge-node-birth-sequence-wait
     operational-behavior-edge-node-termination-host-offline
     operational-behavior-edge-node-termination-host-offline-timestamp
+    operational-behavior-edge-node-termination-host-offline-reconnect
     """
     session = EdgeSession("g", "edge1", primary_host="scada")
     session.will(0)
@@ -327,6 +337,11 @@ def test_births_wait_for_the_primary_host() -> None:
     assert hear(ours, state(True, 7)) == []
     assert hear(ours, state(False, 7)) == [HostOffline()]
     assert not session.may_publish
+    assert read(session.node_death()).metrics[0].long_value == 0  # then DISCONNECT, and again:
+    assert read(session.will(1)).metrics[0].long_value == 1
+    assert not session.may_publish
+    assert hear(ours, state(True, 8)) == [HostOnline()]
+    assert read(session.birth(NOW, [])[0]).seq == 0
 
 
 def test_without_a_primary_host_nothing_is_waited_for() -> None:

@@ -300,11 +300,15 @@ def test_the_sequence_wraps_without_a_gap() -> None:
 def test_an_alias_twice_is_refused_by_name() -> None:
     bus = Bus()
     bus.born()
-    twice = DeviceBirth("press", (MetricBirth("a", 200), MetricBirth("b", 200)))
-    (refused,) = bus.take(bus.edge.device_birth(twice, NOW))
+    twice = pb.Payload(timestamp=NOW, seq=3)
+    for name in ("a", "b"):
+        twice.metrics.add(name=name, alias=200, datatype=pb.Double, double_value=1.0)
+    topic = "spBv1.0/g/DBIRTH/edge1/press"
+    (refused,) = bus.host.on_message(topic, twice.SerializeToString(), bus.mono)
     assert isinstance(refused, Refused)
     assert refused.reason == "alias 200 stands for both 'a' and 'b'"
     assert refused.device == "press"
+    bus.edge.born.add("press")
     assert bus.take(bus.data(1.0, first=200, device="press")) == []  # waits, is not guessed
 
 
@@ -347,7 +351,7 @@ def test_the_same_device_under_two_nodes() -> None:
     bus = Bus(own=("edge1", "kaikou_twin"))
     bus.born()
     twin = EdgeSession("g", "kaikou_twin")
-    twin.will(0)
+    twin.will(0)  # its aliases are its own: 128 is another node's as well
     births = twin.birth(NOW, [DeviceBirth("lathe", (MetricBirth("state", 128),))], Runs("t"))
     (born,) = [b for b in only(Born, bus.take(*births)) if b.device == "lathe"]
     assert bus.paths(born.signals) == ["lathe/state"]
