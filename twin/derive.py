@@ -59,12 +59,11 @@ class Derivation:
 
     def heard(self, event: Data, queued: bool) -> None:
         """A data event; ``queued``: a row that was accepted now for the first time."""
-        if not (event.live or queued):
+        if not queued:
             return
         self._publish(self._mirror.add(event.samples), live=event.live)
-        if queued and event.historical:
-            found = [self._state(f) for f in self._past.add(event.samples)]
-            self._publish(found, live=False)
+        found = self._past.add(event.samples, event.historical)
+        self._publish([self._state(f) for f in found], live=False)
 
     def tick(self) -> None:
         """Everything that follows the live table and the clock."""
@@ -73,6 +72,9 @@ class Derivation:
         settled = mono - self._mono > SETTLE_S
         out = list(self._link_signals(now, mono))
         found = self.machines.tick(now, self.links.lost, settled)
+        for one in found:
+            if one.state == 0:
+                self._past.said_unknown(one.machine, one.time)
         out += [self._state(f) for f in found]
         told = self.machines.state.tolist()
         states = {a.id: s for a, s in zip(self.rules.machines, told, strict=True)}

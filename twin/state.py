@@ -6,7 +6,8 @@ decides. When none does, when the device is dead or the edge is silent, the stat
 waited in an outbox, so that a backlog gets its states too, at its own times.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +25,8 @@ UNKNOWN_STATUS = int(StatusCode.UncertainSubNormal)
 
 _WIDTH = 256
 _NONE = 1 << 30
+_UNKNOWN_KEPT = 10_000
+"""So many moments of not knowing are corrected by a backlog: a week of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +127,10 @@ class MachineStates:
 class PastStates:
     """States of rows that are history, in the order in which the outbox hands them over.
 
-    Nothing is said of a machine before every rule in front of the deciding one has been heard.
+    It follows the rows of now as well, silently, so that it knows how things stood when the first
+    row had to wait. Nothing is said of a machine before every rule in front of the deciding one
+    has been heard. Where the twin had said Unknown because it could not hear the edge, and the
+    rows from before and after show the state, the same moment is told again: a correction.
     """
 
     def __init__(self, rules: StateRules) -> None:
@@ -134,11 +140,22 @@ class PastStates:
         self._status = np.full(n, StatusCode.BadWaitingForInitialData, np.uint32)
         self._time: Int64 = np.zeros(n, np.int64)
         self._wanted = np.array(sorted(rules.of_signal), np.int32)
+        self._rules_of = [np.flatnonzero(rules.machine == m) for m in range(len(rules.machines))]
+        self._decided = [(0, 0)] * len(rules.machines)  # since when, which state; 0: not known
+        self._unknown: list[deque[int]] = [deque(maxlen=_UNKNOWN_KEPT) for _ in rules.machines]
 
-    def add(self, samples: SampleBatch) -> Iterator[Found]:
-        """Take historical samples; the states that they tell, changed or told again."""
+    def said_unknown(self, machine: int, time: int) -> None:
+        """The twin has just published that a machine's state is unknown."""
+        self._unknown[machine].append(time)
+
+    def add(self, samples: SampleBatch, past: bool = True) -> list[Found]:
+        """Take samples; the corrections that follow, and of historical ones the states they tell.
+
+        Rows come complete and in order, so what holds before and after a moment held in it.
+        """
         rows = samples.take(np.isin(samples.signal, self._wanted))
         rows = rows.take(np.argsort(rows.source_time, kind="stable"))
+        found: list[Found] = []
         machines: set[int] = set()
         for i in range(len(rows)):
             time = int(rows.source_time[i])
@@ -148,27 +165,32 @@ class PastStates:
                     self._status[rule] = rows.status[i]
                     self._time[rule] = time
                     machines.add(int(self.rules.machine[rule]))
-            together = i + 1 < len(rows) and int(rows.source_time[i + 1]) == time
-            if machines and not together:
-                yield from self._decide(machines, time)
+            if machines and (i + 1 == len(rows) or int(rows.source_time[i + 1]) != time):
+                for machine in sorted(machines):
+                    found += self._corrected(machine, time)
+                told = self._decide(machines, time)
+                found += told if past else []
                 machines = set()
+        return found
 
-    def _decide(self, machines: set[int], time: int) -> Iterator[Found]:
+    def _decide(self, machines: set[int], time: int) -> list[Found]:
+        found = []
         told = self.rules.told(self._value, self._status)
         state = self.rules.decide(told)
         for machine in sorted(machines):
-            of = np.flatnonzero(self.rules.machine == machine)
+            of = self._rules_of[machine]
             known = np.flatnonzero(told[of] >= 0)
             heard = self._time[of] > 0
             if heard.all() or (len(known) and heard[: known[0] + 1].all()):
-                yield Found(machine, time, int(state[machine]))
+                self._decided[machine] = (time, int(state[machine]))
+                found.append(Found(machine, time, int(state[machine])))
+        return found
 
-
-def as_batch(found: Sequence[Found], signal_of: Mapping[int, int]) -> SampleBatch:
-    """Found states as samples; ``signal_of`` maps a machine to its published signal."""
-    return SampleBatch.of(
-        [signal_of[f.machine] for f in found],
-        [f.time for f in found],
-        [float(f.state) for f in found],
-        [f.status for f in found],
-    )
+    def _corrected(self, machine: int, before: int) -> Iterator[Found]:
+        """What was said to be unknown before a row's time, and was not."""
+        since, state = self._decided[machine]
+        unknown = self._unknown[machine]
+        while unknown and unknown[0] < before:
+            time = unknown.popleft()
+            if state and since <= time:
+                yield Found(machine, time, state)

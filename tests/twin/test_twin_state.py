@@ -99,6 +99,24 @@ def test_states_of_the_past_follow_the_rows(live, rules):
     assert told(past.add(together)) == [(5000, "Stopped", True)]
 
 
+def test_an_unknown_that_a_backlog_explains_is_corrected(live, rules):
+    past = PastStates(rules)
+    assert past.add(batch(live, 1000, saw_light=0, saw_activity=2), past=False) == []
+    for time in (5000, 65_000, 125_000):
+        past.said_unknown(0, time)
+    assert told(past.add(batch(live, 60_000, saw_activity=2))) == [
+        (5000, "Execute", True),
+        (60_000, "Execute", True),
+    ]
+    assert told(past.add(batch(live, 61_000, BAD, saw_activity=np.nan, saw_light=np.nan))) == [
+        (61_000, "Unknown", False)
+    ]
+    assert told(past.add(batch(live, 70_000, saw_activity=1))) == [(70_000, "Idle", True)]
+    assert told(past.add(batch(live, 130_000, saw_activity=1), past=False)) == [
+        (125_000, "Idle", True)
+    ]
+
+
 def test_line_state_is_that_of_its_constraint():
     idle, run, held = PackML.Idle, PackML.Execute, PackML.Held
     assert line_state({"a": run, "b": idle}, "b") == idle
