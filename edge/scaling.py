@@ -51,10 +51,10 @@ class Scaling:
                 status,
             )
         bad = is_bad(status)
-        nothing = np.isnan(value)
+        nothing = ~np.isfinite(value)
         if nothing.any() or bad.any():
             status = np.where(nothing & ~bad, np.uint32(StatusCode.BadNoData), status)
-            value = np.where(bad, np.nan, value)
+            value = np.where(bad | nothing, np.nan, value)
         doubtful = self._estimated[at] if self._any_estimated else None
         late = raw.source_time > clock.now() + FUTURE_MS
         if not trusted:

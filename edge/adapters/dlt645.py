@@ -24,10 +24,6 @@ from plant.flow.supervisor import Backoff
 class MeterPoint(BaseModel):
     """One number of one meter on the line.
 
-    meter  its address, twelve digits as printed on it; ``AAAAAAAAAAAA`` asks whoever is there
-    item   data identifier, eight hexadecimal digits as in the standard, DI3 first
-    part   which number of a block item (0 = the first): of ``0201FF00``, phase A, B, C
-
     In one line: ``000000000001 00010000``, ``000000000001 0201FF00 2``. Values are what the meter
     shows, at its terminals: the ratio of its transformers is the signal's ``scale``.
 
@@ -37,9 +33,13 @@ class MeterPoint(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    meter: str
-    item: str
-    part: int = Field(default=0, ge=0)
+    meter: str = Field(
+        description="twelve digits as printed on it; `AAAAAAAAAAAA` asks whoever is there"
+    )
+    item: str = Field(description="data identifier of the standard, eight hexadecimal digits")
+    part: int = Field(
+        default=0, ge=0, description="which number of a block item: of `0201FF00`, 1 is phase B"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -76,25 +76,26 @@ class MeterPoint(BaseModel):
 
 
 class Dlt645(BaseModel):
-    """One serial line with its meters. Sources with the same host and port take turns on it.
+    """One serial line with its meters.
 
-    host, port  of the serial-to-TCP server
-    poll_ms     real milliseconds between polls of all points
-    baud        of the serial line, for the time an answer may take (8 data bits, even parity)
-    wake        how many FE bytes go before each frame
-    timeout_ms  what a meter may take to begin its answer, besides the time on the line
+    Sources with the same host and port take turns on it. A meter that is silent is left alone for
+    some seconds, so it does not slow the others down.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     Point: ClassVar[type[BaseModel]] = MeterPoint
 
     kind: Literal["dlt645"] = "dlt645"
-    host: str = Field(min_length=1)
-    port: int = Field(ge=1, le=65535)
-    poll_ms: int = Field(default=5000, ge=100)
-    baud: Literal[600, 1200, 2400, 4800, 9600, 19200, 38400] = 2400
-    wake: int = Field(default=4, ge=0, le=8)
-    timeout_ms: int = Field(default=500, ge=50)
+    host: str = Field(min_length=1, description="of the serial-to-TCP server")
+    port: int = Field(ge=1, le=65535, description="its TCP port")
+    poll_ms: int = Field(default=5000, ge=100, description="real ms between polls of all points")
+    baud: Literal[600, 1200, 2400, 4800, 9600, 19200, 38400] = Field(
+        default=2400, description="of the line (8E1): says how long question and answer travel"
+    )
+    wake: int = Field(default=4, ge=0, le=8, description="FE bytes before each frame")
+    timeout_ms: int = Field(
+        default=500, ge=50, description="ms a meter may take besides the time on the line"
+    )
 
     def check(self, points: Mapping[str, MeterPoint]) -> Iterable[tuple[str, str]]:
         """More items than the line carries in a poll; a wildcard beside other meters."""

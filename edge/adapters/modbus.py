@@ -30,35 +30,44 @@ _DEAD_UNIT = (10, 11)
 class Modbus(BaseModel):
     """A Modbus TCP device, or one unit behind a serial gateway.
 
-    Sources with the same host and port share one connection and take turns on it.
-
-    host, port     of the device or gateway
-    unit           unit id (slave address)
-    poll_ms        real milliseconds between polls
-    timeout_ms     for one answer; after it the connection is opened anew
-    order          of bytes in values of several registers, where a point gives none
-    max_registers  the largest block the device answers
-    max_bits       the same for coils and discrete inputs
-    max_gap        unasked registers read along to join two blocks; 0 where they may not exist
-    clock          where the device tells its own time, read in the same transaction as all points
-    clock_unit     what that clock counts since 1970 (UTC)
+    Sources with the same host and port share one connection and take turns on it. Neighbouring
+    registers are read together; a block that the device refuses is cut until the register that
+    does not exist is found, and all others are read.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     Point: ClassVar[type[BaseModel]] = RegisterPoint
 
     kind: Literal["modbus"] = "modbus"
-    host: str = Field(min_length=1)
-    port: int = Field(default=502, ge=1, le=65535)
-    unit: int = Field(default=1, ge=0, le=255)
-    poll_ms: int = Field(default=1000, ge=10)
-    timeout_ms: int = Field(default=1000, ge=10)
-    order: Order = "ABCD"
-    max_registers: int = Field(default=125, ge=1, le=125)
-    max_bits: int = Field(default=2000, ge=1, le=2000)
-    max_gap: int = Field(default=0, ge=0, le=124)
-    clock: RegisterPoint | None = None
-    clock_unit: Literal["ms", "s"] = "ms"
+    host: str = Field(min_length=1, description="of the device or gateway")
+    port: int = Field(default=502, ge=1, le=65535, description="its TCP port")
+    unit: int = Field(default=1, ge=0, le=255, description="unit id (slave address)")
+    poll_ms: int = Field(default=1000, ge=10, description="real ms between polls")
+    timeout_ms: int = Field(
+        default=1000, ge=10, description="ms for one answer; then the connection is opened anew"
+    )
+    order: Order = Field(
+        default="ABCD", description="bytes of values of several registers, where `at` gives none"
+    )
+    max_registers: int = Field(
+        default=125, ge=1, le=125, description="the largest block the device answers"
+    )
+    max_bits: int = Field(
+        default=2000, ge=1, le=2000, description="the same for coils and discrete inputs"
+    )
+    max_gap: int = Field(
+        default=0,
+        ge=0,
+        le=124,
+        description="registers nobody asked for, read along to join two blocks",
+    )
+    clock: RegisterPoint | None = Field(
+        default=None,
+        description="where the device tells its own time, read in one transaction with all points",
+    )
+    clock_unit: Literal["ms", "s"] = Field(
+        default="ms", description="what that clock counts since 1970 (UTC)"
+    )
 
     def check(self, points: Mapping[str, RegisterPoint]) -> Iterable[tuple[str, str]]:
         """Overlapping registers, values wider than a block, points out of the clock's block."""

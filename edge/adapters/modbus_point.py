@@ -56,13 +56,6 @@ def locate(register: str) -> tuple[Table, int]:
 class RegisterPoint(BaseModel):
     """One value of a Modbus device.
 
-    register  ``holding:100``, ``input:0``, ``coil:3``, ``discrete:2``, or ``40101`` as manuals
-              count (``address`` in Python)
-    type      how its registers are read; coils and discrete inputs are always bool
-    order     of the bytes of a value of more than one register, most significant first;
-              None takes the source's
-    bit       this bit of the register (0 = least significant), as 0 or 1
-
     In one line: ``holding:100 float32 CDAB``, ``input:3 uint16``, ``holding:5 bit:12``, ``coil:3``.
 
     >>> RegisterPoint.model_validate("holding:100 float32 CDAB").span
@@ -73,10 +66,20 @@ class RegisterPoint(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    address: str = Field(alias="register")
-    type: Type = "uint16"
-    order: Order | None = None
-    bit: int | None = Field(default=None, ge=0, le=15)
+    address: str = Field(
+        alias="register",
+        description="`holding:100`, `input:0`, `coil:3`, `discrete:2` (address on the wire,"
+        " from 0), or `40101` as manuals count",
+    )
+    type: Type = Field(
+        default="uint16", description="how it is read; coils and discrete inputs are bool"
+    )
+    order: Order | None = Field(
+        default=None, description="of its bytes, the most significant is A; none: the source's"
+    )
+    bit: int | None = Field(
+        default=None, ge=0, le=15, description="this bit of the register (0 the least significant)"
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -26,7 +26,10 @@ class NodePoint(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    node: str = Field(pattern=r"^(ns=\d+;|nsu=[^;]+;)?[isgb]=.+$")
+    node: str = Field(
+        pattern=r"^(ns=\d+;|nsu=[^;]+;)?[isgb]=.+$",
+        description="node id; `nsu=URI;s=...` names the namespace instead of its number",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -37,37 +40,37 @@ class NodePoint(BaseModel):
 class OpcUa(BaseModel):
     """An OPC UA server, read through one subscription.
 
-    url                 ``opc.tcp://host:port/path``
-    user, password      always asked for; the password only as ``${NAME}``
-    security            Basic256Sha256 with SignAndEncrypt; ``None`` only where ``lab`` is true
-    lab                 a test bench: allows ``security: None`` and no user, on loopback only
-    server_certificate  file (DER or PEM) of the only certificate to accept; without it the first
-                        one seen is kept in the edge's folder and no other is accepted
-    certificate,
-    private_key         files of our own certificate; without them one is made in the edge's folder
-    publish_ms          how often the server reports
-    sampling_ms         how often it looks at its nodes; -1 as often as it reports
-    queue               values the server keeps per node while we are away; when it overflows the
-                        next value says so
-    timeout_ms          for one answer
+    Values come with the server's SourceTimestamp and StatusCode. The first certificate a server
+    shows is kept in the edge's folder and no other is accepted, unless ``server_certificate`` names
+    one; our own is made there at the first start.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     Point: ClassVar[type[BaseModel]] = NodePoint
 
     kind: Literal["opcua"] = "opcua"
-    url: str
-    user: str | None = None
-    password: SecretStr | None = None
-    security: Literal["Basic256Sha256", "None"] = "Basic256Sha256"
-    lab: bool = False
-    server_certificate: str | None = None
-    certificate: str | None = None
-    private_key: str | None = None
-    publish_ms: int = Field(default=500, ge=20, le=60_000)
-    sampling_ms: int = Field(default=-1, ge=-1)
-    queue: int = Field(default=600, ge=1, le=100_000)
-    timeout_ms: int = Field(default=4000, ge=100)
+    url: str = Field(description="`opc.tcp://host:port/path`")
+    user: str | None = Field(default=None, description="always asked for, except in a lab")
+    password: SecretStr | None = Field(default=None, description="only as `${NAME}`")
+    security: Literal["Basic256Sha256", "None"] = Field(
+        default="Basic256Sha256", description="with SignAndEncrypt; None only in a lab"
+    )
+    lab: bool = Field(
+        default=False, description="a test bench: no security and no user, on loopback only"
+    )
+    server_certificate: str | None = Field(
+        default=None, description="file (DER or PEM) of the only certificate to accept"
+    )
+    certificate: str | None = Field(default=None, description="file of our own certificate")
+    private_key: str | None = Field(default=None, description="file of its key")
+    publish_ms: int = Field(default=500, ge=20, le=60_000, description="how often it reports")
+    sampling_ms: int = Field(
+        default=-1, ge=-1, description="how often it looks at its nodes; -1 as often as it reports"
+    )
+    queue: int = Field(
+        default=600, ge=1, le=100_000, description="values it keeps per node while we are away"
+    )
+    timeout_ms: int = Field(default=4000, ge=100, description="ms for one answer")
 
     @property
     def poll_ms(self) -> int:

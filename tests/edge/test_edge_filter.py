@@ -149,6 +149,12 @@ def test_bad_has_no_value_and_keeps_its_reason() -> None:
     assert out.status.tolist() == [StatusCode.BadDeviceFailure]
 
 
+def test_an_infinite_value_is_none() -> None:
+    out = scaled(SampleBatch.of([0, 0], [1, 2], [np.inf, -np.inf]), signal("x", scale=0.5))
+    assert np.isnan(out.value).all()
+    assert out.status.tolist() == [StatusCode.BadNoData] * 2
+
+
 def test_far_in_the_future_and_estimated_are_uncertain() -> None:
     batch = SampleBatch.of([0, 1, 0], [1000, 1000, 20_000], [1.0, 1.0, 1.0])
     out = scaled(batch, signal("x"), signal("e", estimated=True))
