@@ -224,7 +224,9 @@ class OutboxTrial:
             key = ("device", f"metric{len(self.aliases)}", 10)
             self.aliases[key] = file.aliases.give({key: "{}"})[key]
         elif what < 0.1:
-            self.bd_seq = file.next_bd_seq()
+            bd_seq = file.next_bd_seq()
+            if not self.disk.dead:  # without room the outbox goes on with what it remembers
+                self.bd_seq = bd_seq
         else:
             self.commit(file, tally)
 

@@ -63,6 +63,7 @@ class OutboxFile:
         self.path = path
         self.count = Count()
         self.damaged = False
+        self._bd_seq: int | None = None
         self._gap_row = gap_row
         self._max_bytes = max_bytes
         self._drops = drops
@@ -84,12 +85,14 @@ class OutboxFile:
         self.aliases = AliasBook(self._db, self.path)
         self._log_pages = 0
         self._db.set_wal_hook(self._on_log)
-        self._load()
-        self._begin(run)
+        try:
+            self._load()
+            self._begin(run)
+        except BaseException:
+            self._db.close()
+            raise
 
     def _set_aside(self, error: object) -> None:
-        if hasattr(self, "_db"):
-            self._db.close()
         aside = f"{self.path}.damaged-{time.time_ns()}"
         log.error("%s is damaged (%s): set aside as %s", self.path, error, aside)
         for tail in ("", "-wal"):
@@ -128,9 +131,12 @@ class OutboxFile:
         self.current = run
         self.runs = {name: held for name, held in self.runs.items() if held.rows}
         self.runs[run] = Run(run, base, base)
-        with transaction(self._db):
-            self._db.execute("DELETE FROM run WHERE rows = 0")
-            self._put_runs([self.runs[run]])
+        try:
+            with transaction(self._db):
+                self._db.execute("DELETE FROM run WHERE rows = 0")
+                self._put_runs([self.runs[run]])
+        except (apsw.FullError, apsw.IOError) as error:  # the first row will write it
+            log.warning("%s: starts without room on the disk: %s", self.path, error)
         self._recount()
 
     def close(self) -> None:
@@ -387,10 +393,14 @@ class OutboxFile:
         return new
 
     def next_bd_seq(self) -> int:
-        """The bdSeq of the next connection, durable before it is used."""
-        with transaction(self._db):
-            value: int = self._db.execute(
-                "INSERT INTO number VALUES('bd_seq', 0) ON CONFLICT(key) "
-                "DO UPDATE SET value = (value + 1) % 256 RETURNING value"
-            ).get
+        """The bdSeq of the next connection, durable before it is used (but for a full disk)."""
+        last: int | None = self._db.execute("SELECT value FROM number WHERE key = 'bd_seq'").get
+        if self._bd_seq is not None:
+            last = self._bd_seq
+        value = self._bd_seq = 0 if last is None else (last + 1) % 256
+        try:
+            with transaction(self._db):
+                self._db.execute("INSERT OR REPLACE INTO number VALUES('bd_seq', ?)", (value,))
+        except (apsw.FullError, apsw.IOError) as error:
+            log.warning("%s: bdSeq %d is not written: %s", self.path, value, error)
         return value

@@ -65,6 +65,9 @@ def open_file(
     except apsw.BusyError as error:
         connection.close()
         raise Unavailable(f"{path} is open in another process") from error
+    except apsw.FullError as error:
+        connection.close()
+        raise Unavailable(f"{path}: no room on the disk to begin") from error
     except BaseException:
         connection.close()
         raise

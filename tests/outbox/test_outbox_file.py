@@ -1,5 +1,6 @@
 """The outbox's file: transactions, bounds, reopening, what is refused."""
 
+import contextlib
 import subprocess
 from collections import Counter
 
@@ -380,3 +381,31 @@ def test_damage_found_in_use_is_set_aside_at_the_next_start(tmp_path):
     file = opened(tmp_path, "r3")
     assert not file.damaged, "once"
     file.close()
+
+
+def test_a_start_on_a_full_disk(small_disk):
+    file = opened(small_disk)
+    file.write(Change([row(1)]))
+    assert file.next_bd_seq() == 0
+    file.close()
+    with contextlib.suppress(OSError):
+        (small_disk / "other").write_bytes(bytes(24 * 2**20))
+    file = opened(small_disk, "r2")
+    admission = Admission(file, keep_free=2**20)
+    assert admission.commit(Change([row(2)])).refused == DISK_FULL
+    assert [k.offset for k in file.read("r1", 0, 10**6)] == [1], "what was accepted can be sent"
+    assert [file.next_bd_seq(), file.next_bd_seq()] == [1, 2]
+    (small_disk / "other").unlink()
+    admission._retry_at = 0
+    assert not admission.commit(Change([row(3)])).refused
+    file.close()
+    file = opened(small_disk, "r3")
+    assert {name: run.rows for name, run in file.runs.items()}["r2"] == 2, "row and gap record"
+    file.close()
+
+
+def test_a_first_start_on_a_full_disk_says_so(small_disk):
+    with contextlib.suppress(OSError):
+        (small_disk / "other").write_bytes(bytes(25 * 2**20))
+    with pytest.raises((Unavailable, ConfigError)):
+        opened(small_disk)
