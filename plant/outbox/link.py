@@ -13,7 +13,7 @@ from plant.flow.clock import Clock
 from plant.flow.sample import SampleBatch
 from plant.outbox.certificate import Certificates
 from plant.outbox.current import Current, Values
-from plant.outbox.sender import (
+from plant.outbox.sender_event import (
     Acked,
     Birth,
     Fetch,
@@ -22,6 +22,8 @@ from plant.outbox.sender import (
     RowAhead,
     SenderEvent,
     SendRow,
+)
+from plant.outbox.sender_state import (
     State,
     announce,
 )

@@ -14,292 +14,35 @@ done by ``uplink``. The rules are DESIGN section 4 (ack, window, live first):
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from plant.wire.message import Runs, RunState
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """The numbers of DESIGN section 4. Times in seconds of real monotonic time."""
-
-    window_bytes: int = 2 * 2**20
-    read_bytes: int = 2**18
-    live_first_s: float = 2.0
-    retry_s: float = 2.0
-    retry_cap_s: float = 30.0
-    silence_s: float = 15.0
-
-
-# ---------------------------------------------------------------------------------------- state
-
-
-@dataclass(frozen=True, slots=True)
-class Lane:
-    """One run as the sender sees it. All numbers are offsets.
-
-    acked     highest acknowledged
-    last      highest given
-    cursor    highest sent since the last going back
-    sent      highest ever sent by this process
-    answered  the twin has told its mark of this run in this session
-    """
-
-    run: str
-    acked: int = 0
-    last: int = 0
-    cursor: int = 0
-    sent: int = 0
-    answered: bool = False
-
-    @property
-    def waits(self) -> bool:
-        """Whether rows are yet to be sent."""
-        return self.cursor < self.last
-
-    def back(self) -> "Lane":
-        """Begin again at the mark."""
-        return replace(self, cursor=self.acked)
-
-
-@dataclass(frozen=True, slots=True)
-class Flight:
-    """A row that was sent and is not acknowledged."""
-
-    run: str
-    offset: int
-    size: int
-    device: str
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """Everything the sender knows. ``lanes`` are in order of age, the current run is the last.
-
-    commits     (offset, time) of transactions of the current run that are not all sent
-    covered     rows of the current run up to here went into a birth or as current values
-    dead        devices that are dead: their rows are historical
-    epoch       rises when rows that were asked to be sent are void
-    session     rises with every round of births
-    """
-
-    host: str
-    lanes: tuple[Lane, ...]
-    rules: Rules = Rules()
-    online: bool = False
-    window: tuple[Flight, ...] = ()
-    commits: tuple[tuple[int, float], ...] = ()
-    covered: int = 0
-    dead: frozenset[str] = frozenset()
-    progress_at: float = 0.0
-    retry_s: float = 2.0
-    heard_at: float = 0.0
-    reading: bool = False
-    moving: bool = False
-    epoch: int = 0
-    session: int = 0
-
-    @property
-    def current(self) -> Lane:
-        """The lane of the run of this process."""
-        return self.lanes[-1]
-
-    @property
-    def window_bytes(self) -> int:
-        """Bytes in flight."""
-        return sum(flight.size for flight in self.window)
-
-    def lane(self, run: str) -> Lane | None:
-        """The lane of a run, None when it holds nothing (any more)."""
-        return next((lane for lane in self.lanes if lane.run == run), None)
-
-
-def announce(state: State) -> Runs:
-    """What NBIRTH says of the outbox: the current run and every run that has rows."""
-    runs = tuple(RunState(lane.run, lane.acked, lane.last) for lane in state.lanes)
-    return Runs(state.current.run, runs)
-
-
-# --------------------------------------------------------------------------------------- events
-
-
-@dataclass(frozen=True, slots=True)
-class Online:
-    """All births of a session went out (again), with what ``announce`` said."""
-
-    now: float
-
-
-@dataclass(frozen=True, slots=True)
-class Offline:
-    """The connection is gone."""
-
-    now: float
-
-
-@dataclass(frozen=True, slots=True)
-class Committed:
-    """Rows of the run up to ``last`` are durable."""
-
-    now: float
-    run: str
-    last: int
-
-
-@dataclass(frozen=True, slots=True)
-class Changed:
-    """Values changed and no row was kept of them: the outbox refuses."""
-
-    now: float
-
-
-@dataclass(frozen=True, slots=True)
-class Dropped:
-    """Rows (run, offset) had to go from the outbox."""
-
-    now: float
-    rows: frozenset[tuple[str, int]]
-
-
-@dataclass(frozen=True, slots=True)
-class RowAhead:
-    """A row that was read from the outbox."""
-
-    offset: int
-    size: int
-    device: str
-    historical: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Read:
-    """The answer to ``Fetch``: rows kept above ``above`` and up to ``last``, the nearest ones."""
-
-    now: float
-    run: str
-    above: int
-    last: int
-    rows: Sequence[RowAhead]
-
-
-@dataclass(frozen=True, slots=True)
-class Acked:
-    """An acknowledgement came: (run, offset), all up to there is durable."""
-
-    now: float
-    host: str
-    marks: tuple[tuple[str, int], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceDied:
-    """A device was lost: what waits of it is historical."""
-
-    now: float
-    device: str
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceBorn:
-    """A device is back; its birth told its current values."""
-
-    now: float
-    device: str
-
-
-@dataclass(frozen=True, slots=True)
-class Moved:
-    """The rows of the current run were given a new run, numbered from 1 to ``last``."""
-
-    now: float
-    run: str
-    last: int
-
-
-@dataclass(frozen=True, slots=True)
-class Tick:
-    """Time has passed."""
-
-    now: float
-
-
-SenderEvent = (
-    Online
-    | Offline
-    | Committed
-    | Changed
-    | Dropped
-    | Read
-    | Acked
-    | DeviceDied
-    | DeviceBorn
-    | Moved
-    | Tick
+from plant.outbox.sender_event import (
+    Acked,
+    Birth,
+    Changed,
+    Committed,
+    DeviceBorn,
+    DeviceDied,
+    Dropped,
+    Fetch,
+    Forget,
+    Move,
+    Moved,
+    Offline,
+    Online,
+    Read,
+    RowAhead,
+    SenderAction,
+    SenderEvent,
+    SendLive,
+    SendRow,
+    Tick,
 )
+from plant.outbox.sender_state import Flight, Lane, Rules, State
 
-# -------------------------------------------------------------------------------------- actions
-
-
-@dataclass(frozen=True, slots=True)
-class Birth:
-    """Publish all births, then say ``Online``."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fetch:
-    """Read rows above an offset up to ``last``, one at least, then ``max_bytes``; say ``Read``."""
-
-    run: str
-    above: int
-    last: int
-    max_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class SendRow:
-    """Publish a row; void when the state's epoch is another by then."""
-
-    run: str
-    offset: int
-    after: int
-    historical: bool
-    epoch: int
-
-
-@dataclass(frozen=True, slots=True)
-class SendLive:
-    """Publish the values of this moment as plain data: what changed, and all of some devices.
-
-    Void when the state's session is another by then: births told more.
-    """
-
-    devices: frozenset[str]
-    session: int
-
-
-@dataclass(frozen=True, slots=True)
-class Forget:
-    """Rows of the run up to this offset may be deleted."""
-
-    run: str
-    offset: int
-
-
-@dataclass(frozen=True, slots=True)
-class Move:
-    """Somebody acknowledged rows that were never sent: move the rows, say ``Moved``."""
-
-    run: str
-    offset: int
-    sent: int
-
-
-SenderAction = Birth | Fetch | SendRow | SendLive | Forget | Move
+RULES = Rules()
 Step = tuple[State, list[SenderAction]]
 
 
-# ----------------------------------------------------------------------------------------- rules
-
-
-def start(host: str, lanes: Sequence[Lane], rules: Rules = Rules()) -> State:
+def start(host: str, lanes: Sequence[Lane], rules: Rules = RULES) -> State:
     """The state of a process that has just opened its outbox; the last lane is its own run."""
     return State(host, tuple(lanes), rules, retry_s=rules.retry_s)
 

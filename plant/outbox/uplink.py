@@ -28,6 +28,10 @@ from plant.outbox.feed import Feed
 from plant.outbox.link import DeviceBack, DeviceDeath, Link, Pace, Publication, Tell
 from plant.outbox.row import Loss, NewRow, Outcome, RowClass, Run
 from plant.outbox.sender import (
+    start,
+    step,
+)
+from plant.outbox.sender_event import (
     Birth,
     Changed,
     Committed,
@@ -35,15 +39,15 @@ from plant.outbox.sender import (
     DeviceDied,
     Dropped,
     Forget,
-    Lane,
     Move,
     Moved,
     Offline,
     SenderEvent,
     SendLive,
     Tick,
-    start,
-    step,
+)
+from plant.outbox.sender_state import (
+    Lane,
 )
 from plant.outbox.split import Splitter, alias_keys
 from plant.outbox.store import Acceptance, Outbox

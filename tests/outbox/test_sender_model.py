@@ -15,6 +15,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from plant.outbox.sender import (
+    _Draft,
+    start,
+    step,
+)
+from plant.outbox.sender_event import (
     Acked,
     Birth,
     Changed,
@@ -24,21 +29,20 @@ from plant.outbox.sender import (
     Dropped,
     Fetch,
     Forget,
-    Lane,
     Move,
     Moved,
     Offline,
     Online,
     Read,
     RowAhead,
-    Rules,
     SendLive,
     SendRow,
     Tick,
-    _Draft,
+)
+from plant.outbox.sender_state import (
+    Lane,
+    Rules,
     announce,
-    start,
-    step,
 )
 
 RULES = Rules(window_bytes=400, read_bytes=200)
