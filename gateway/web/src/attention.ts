@@ -2,7 +2,7 @@
 
 import { computed, type Signal as Cell, signal } from "@preact/signals";
 
-import { api, type Asset, type Signal } from "./api";
+import { api, type Asset, type Line, type Signal } from "./api";
 import { packmlLook } from "./band";
 import { plantNow, tick } from "./clock";
 import { cell, linkLost, links } from "./live";
@@ -21,6 +21,8 @@ export interface Concern {
   readonly what: string;
   /** ms UTC; null: not known. */
   readonly since: number | null;
+  /** The machine whose page tells more, where that is another. */
+  readonly at?: string;
   /** The signal to look at. */
   readonly path: string | null;
 }
@@ -131,12 +133,31 @@ function concernsOf(asset: Asset, now: number, live: Set<string>): Concern[] {
   return out;
 }
 
+/** The constraint makes nothing for longer than this many ideal cycles (and minutes): the line stands. */
+const STANDS_CYCLES = 4;
+const STANDS_MS = 180_000;
+
+/** A line whose constraint stands without a fault of its own that is said already. Breaks are not known yet. */
+function standing(line: Line, now: number): Concern[] {
+  const asset = line.constraint === null ? undefined : assetOf(line.constraint);
+  const state = asset === undefined ? undefined : signalOf(asset, "state");
+  if (asset === undefined || state === undefined) return [];
+  const value = cell(state.path).value.value;
+  const look = packmlLook(value);
+  const since = stateSince(state.path);
+  const allowed = Math.max(STANDS_MS, STANDS_CYCLES * (asset.cycle_s ?? 0) * 1000);
+  if (!["idle", "stopped", "blocked"].includes(look) || since === null || now - since < allowed) return [];
+  const what = words.value.att_stands(say(asset.name), say(state.states[String(value)]));
+  return [{ key: `${line.id}:stands`, priority: 3, asset: assetOf(line.id) ?? asset, what, since, at: asset.id, path: state.path }];
+}
+
 /** Everything that needs a person now, worst first, then by plant order. */
 export const concerns = computed<readonly Concern[]>(() => {
   void lang.value;
   const now = tick.value;
   const live = new Set<string>();
   const all = plant.value.assets.filter((a) => a.role !== "edge").flatMap((a) => concernsOf(a, now, live));
+  all.push(...plant.value.lines.flatMap((line) => standing(line, now)));
   for (const key of sinceCells.keys()) if (!live.has(key)) sinceCells.delete(key);
   return all.map((c, i) => ({ c, i })).sort((a, b) => a.c.priority - b.c.priority || a.i - b.i).map(({ c }) => c);
 });

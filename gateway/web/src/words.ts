@@ -165,6 +165,7 @@ const en = {
 
   att_down: "down",
   att_held: "held",
+  att_stands: (machine: string, state: string) => `stands: constraint ${machine} ${state}`,
   att_health: (value: string, limit: string) => `health ${value}, limit ${limit}`,
   att_high: (signal: string, value: string, limit: string) => `${signal} ${value} above ${limit}`,
   att_low: (signal: string, value: string, limit: string) => `${signal} ${value} below ${limit}`,
@@ -390,6 +391,7 @@ const zh: Catalogue = {
 
   att_down: "故障停机",
   att_held: "内因保持",
+  att_stands: (machine, state) => `停产：瓶颈${machine}${state}`,
   att_health: (value, limit) => `健康指数 ${value}，限值 ${limit}`,
   att_high: (signal, value, limit) => `${signal} ${value} 高于 ${limit}`,
   att_low: (signal, value, limit) => `${signal} ${value} 低于 ${limit}`,

@@ -23,7 +23,7 @@ export function concernHref(c: Concern): string {
       params["to"] = String(Math.round(Math.min(until, c.since + 3 * before)));
     }
   }
-  return machineHref(c.asset.id, params);
+  return machineHref(c.at ?? c.asset.id, params);
 }
 
 function Item({ item }: { item: Said }) {

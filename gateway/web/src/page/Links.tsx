@@ -10,8 +10,8 @@ import { Blank } from "../part/Blank";
 import { Value } from "../part/Value";
 import { assetOf, signalOf, zone } from "../plant";
 
-/** Data this close to now counts as complete: one commit of the outbox and its way. */
-const COMPLETE_MS = 10_000;
+/** Data this close to now counts as complete: what is derived every ten seconds, and its way. */
+const COMPLETE_MS = 30_000;
 
 function Row({ link }: { link: EdgeLink }) {
   const w = words.value;

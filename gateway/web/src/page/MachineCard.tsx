@@ -84,7 +84,7 @@ function Abnormal({ concerns }: { concerns: readonly Concern[] }) {
   return (
     <span class="card-abnormal">
       <Mark priority={first.priority} />
-      <span>{first.what}</span>
+      <span title={first.what}>{first.what}</span>
       {concerns.length > 1 && <span class="quiet">+{concerns.length - 1}</span>}
     </span>
   );
