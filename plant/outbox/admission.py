@@ -13,7 +13,8 @@ from pathlib import Path
 import apsw
 
 from plant.flow.supervisor import Transition
-from plant.outbox.file import DAMAGED, NoRoom, OutboxFile
+from plant.outbox.bound import NoRoom
+from plant.outbox.file import DAMAGED, OutboxFile
 from plant.outbox.row import Change, Loss, Outcome, RowClass, loss_of
 from plant.outbox.schema import free_disk
 

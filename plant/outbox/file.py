@@ -15,6 +15,7 @@ from pathlib import Path
 import apsw
 
 from plant.outbox.alias import AliasBook
+from plant.outbox.bound import NoRoom, drop_oldest, merge_records
 from plant.outbox.row import (
     OVERHEAD_BYTES,
     Change,
@@ -30,14 +31,7 @@ from plant.outbox.schema import LOG_PAGES, RESERVE_BYTES, open_file, transaction
 
 log = logging.getLogger("kaikou.outbox")
 
-DROPPED = "outbox full: oldest rows dropped"
 DAMAGED = "outbox file was damaged and set aside"
-_MERGE_ABOVE = 64
-"""Gap records that wait are merged when there are more: a long outage must not fill with them."""
-
-
-class NoRoom(Exception):
-    """The bound of the outbox is reached and nothing older may go."""
 
 
 class OutboxFile:
@@ -164,8 +158,12 @@ class OutboxFile:
             over = sum(run.bytes for run in runs.values()) - self._max_bytes
             over += sum(row.size for row in change.rows)
             if over > 0 and change.rows:
-                loss, dropped, oldest = self._drop(over, runs)
-                losses.append(self._merge(loss, runs))
+                if not self._drops:
+                    raise NoRoom
+                loss, dropped, oldest = drop_oldest(
+                    self._db, runs, over, over + self._max_bytes // 128, oldest
+                )
+                losses.append(merge_records(self._db, runs, loss))
             kept = self._insert(change.rows, losses, runs[self.current])
             current = self.current
             changed = [run for n, run in runs.items() if n == current or run != before[n]]
@@ -202,67 +200,6 @@ class OutboxFile:
                 run.remove(device, rows, size + rows * OVERHEAD_BYTES)
             self._db.execute("DELETE FROM row WHERE id > ? AND id <= ?", span)
             self._db.execute("DELETE FROM loss WHERE id > ? AND id <= ?", span)
-
-    def _drop(self, over: int, runs: Mapping[str, Run]) -> tuple[Loss, list[tuple[str, int]], int]:
-        """Let the oldest rows of the lowest class go; some more than needed, so not every time."""
-        if not self._drops:
-            raise NoRoom
-        wanted = over + self._max_bytes // 128
-        victims: list[tuple[int, str, int, int, int, int]] = []
-        freed, oldest = 0, self._oldest
-        for row_class in (RowClass.SAMPLE, RowClass.EVENT):
-            if freed >= over:
-                break
-            for victim in self._db.execute(
-                "SELECT id, device, first, last, samples, length(metrics) FROM row "
-                "WHERE class = ? AND id > ? ORDER BY id",
-                (row_class, self._oldest if row_class is RowClass.SAMPLE else 0),
-            ):
-                if freed >= wanted:
-                    break
-                victims.append(victim)
-                freed += victim[5] + OVERHEAD_BYTES
-                if row_class is RowClass.SAMPLE:
-                    oldest = victim[0]
-        if freed < over:
-            raise NoRoom
-        self._db.executemany("DELETE FROM row WHERE id = ?", [(victim[0],) for victim in victims])
-        dropped = [self._forget(victim, runs.values()) for victim in victims]
-        loss = Loss(
-            min(victim[2] for victim in victims),
-            max(victim[3] for victim in victims),
-            sum(victim[4] for victim in victims),
-            DROPPED,
-            frozenset(victim[1] for victim in victims),
-        )
-        return loss, dropped, oldest
-
-    def _forget(
-        self, victim: tuple[int, str, int, int, int, int], runs: Iterable[Run]
-    ) -> tuple[str, int]:
-        at, device, *_, size = victim
-        run = next(run for run in runs if run.base < at <= run.last)
-        run.remove(device, 1, size + OVERHEAD_BYTES)
-        return run.name, at - run.base
-
-    def _merge(self, loss: Loss, runs: Mapping[str, Run]) -> Loss:
-        """Take earlier gap records of this kind in, when many wait; they may have been sent."""
-        earlier = list(
-            self._db.execute(
-                "SELECT id, first, last, samples, devices FROM loss WHERE reason = ?",
-                (loss.reason,),
-            )
-        )
-        if len(earlier) < _MERGE_ABOVE:
-            return loss
-        for at, first, last, samples, devices in earlier:
-            size = self._db.execute("SELECT length(metrics) FROM row WHERE id = ?", (at,)).get
-            names = frozenset(json.loads(devices))
-            loss = loss.plus(Loss(first, last, samples, loss.reason, names))
-            self._forget((at, "", 0, 0, 0, size), runs.values())
-            self._db.execute("DELETE FROM row WHERE id = ?", (at,))
-            self._db.execute("DELETE FROM loss WHERE id = ?", (at,))
-        return loss
 
     def _insert(self, rows: Sequence[NewRow], losses: Sequence[Loss], run: Run) -> list[KeptRow]:
         first_id = run.last + 1

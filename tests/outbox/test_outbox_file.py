@@ -9,7 +9,8 @@ import pytest
 
 from plant.errors import ConfigError, Unavailable
 from plant.outbox.admission import DISK_FULL, OUTBOX_FULL, Admission
-from plant.outbox.file import DAMAGED, DROPPED, OutboxFile
+from plant.outbox.bound import DROPPED
+from plant.outbox.file import DAMAGED, OutboxFile
 from plant.outbox.row import Change, Loss, NewRow, RowClass
 from plant.outbox.schema import VERSION
 
