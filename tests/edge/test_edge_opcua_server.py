@@ -18,6 +18,7 @@ from asyncua.crypto.security_policies import (
 )
 
 from edge.opcua import channel
+from edge.opcua.certificate import identity
 from edge.opcua.trust import TrustStore
 from edge.opcua.user import Users
 from plant.errors import ConfigError
@@ -353,9 +354,12 @@ async def test_a_server_that_nobody_or_everybody_could_enter_does_not_start(
 
 
 async def test_it_does_not_start_with_half_a_certificate(tmp_path: Path) -> None:
-    async with serving(tmp_path / "pki") as running:
-        assert (running.folder / "own" / "key.pem").stat().st_mode & 0o077 == 0
-    (tmp_path / "pki" / "own" / "key.pem").unlink()
+    folder = tmp_path / "pki" / "own"
+    made = identity(folder, "kaikou:demo:edge1")
+    assert made.uri.endswith(":kaikou:kaikou:demo:edge1")
+    assert identity(folder, "another").uri == made.uri  # kept, not made again
+    assert (folder / "key.pem").stat().st_mode & 0o077 == 0
+    (folder / "key.pem").unlink()
     with pytest.raises(ConfigError, match=r"key\.pem"):
         async with serving(tmp_path / "pki"):
             pass
