@@ -14,7 +14,7 @@ from plant.model.signal import Origin, Signal
 from plant.wire.host_event import Data
 from plant.wire.topic import NodeId
 from twin.host import Host
-from twin.line import Derived, LineTwin, Mirror
+from twin.line import Derived, LineTwin, Mirror, PastLine
 from twin.link import SETTLE_S, UP, Links
 from twin.state import STATE, Found, MachineStates, PastStates, StateRules
 
@@ -52,6 +52,11 @@ class Derivation:
         self._lines = [
             LineTwin(self.plant, line, host.live, repeat_ms) for line in self.plant.lines.values()
         ]
+        named = {a.id for a in rules.machines}
+        self._past_lines = [
+            PastLine(line, [s.asset for s in line.flow if s.asset in named], repeat_ms)
+            for line in self.plant.lines.values()
+        ]
         self._link_told: dict[str, int] = {}
         self._repeat_ms = repeat_ms
         self._complete_told: dict[str, int] = {}
@@ -63,7 +68,12 @@ class Derivation:
             return
         self._publish(self._mirror.add(event.samples), live=event.live)
         found = self._past.add(event.samples, event.historical)
-        self._publish([self._state(f) for f in found], live=False)
+        out = [self._state(f) for f in found]
+        for line in self._past_lines if found else ():
+            for f in found:
+                line.add(self.rules.machines[f.machine].id, f.time, f.state, f.again)
+            out += line.tell()
+        self._publish(out, live=False)
 
     def tick(self) -> None:
         """Everything that follows the live table and the clock."""

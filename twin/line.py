@@ -3,8 +3,10 @@
 Starved and blocked are not told apart here: that needs reasons, not only states.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from plant.flow.live import LiveTable, SignalTable
 from plant.flow.sample import SampleBatch
@@ -16,6 +18,7 @@ from twin.count import BufferEstimate, Rise
 
 _RUNS = frozenset({PackML.Starting, PackML.Execute, PackML.Completing, PackML.Complete})
 _TROUBLE = frozenset({PackML.Aborted, PackML.Aborting, PackML.Held, PackML.Holding})
+_PAST_WAITING = 5_000
 GOOD, REJECT, PARTS = "good_count", "reject_count", "part_count"
 
 
@@ -124,6 +127,50 @@ class LineTwin:
         if id in self._published and told.due(value, status, now, self._repeat_ms):
             told.value, told.status, told.time = value, status, max(now, told.time + 1)
             yield Derived(f"{self.line.id}/{id}", told.time, value, status)
+
+
+class PastLine:
+    """A line's state over rows that are history.
+
+    Rows of different machines do not come in one order, so states wait until every machine of
+    the line has spoken of a later moment; a machine that stays silent is waited for only so long.
+    """
+
+    def __init__(self, line: Line, machines: Sequence[str], repeat_ms: int = 60_000) -> None:
+        self.line = line
+        self._repeat_ms = repeat_ms
+        self._states: dict[str, int] = dict.fromkeys(machines, int(PackML.Unknown))
+        self._seen: dict[str, int] = {}
+        self._waiting: list[tuple[int, str, int, bool]] = []
+        self._told = _Told()
+
+    def add(self, asset: str, time: int, state: int, again: bool) -> None:
+        """A machine's state since a time; ``again`` corrects what was said of that moment."""
+        if asset in self._states:
+            self._waiting.append((time, asset, state, again))
+            self._seen[asset] = max(time, self._seen.get(asset, 0))
+
+    def tell(self) -> Iterator[Derived]:
+        """What follows for the line, as far as all machines are known."""
+        if len(self._seen) == len(self._states) and self._waiting:
+            until = min(self._seen.values())
+        elif len(self._waiting) >= _PAST_WAITING:
+            until = max(self._seen.values())
+        else:
+            return
+        self._waiting.sort()
+        cut = bisect_right(self._waiting, until, key=lambda w: w[0])
+        due, self._waiting = self._waiting[:cut], self._waiting[cut:]
+        for time, group in groupby(due, key=lambda w: w[0]):
+            again = False
+            for _, asset, machine_state, corrects in group:
+                self._states[asset] = machine_state
+                again |= corrects
+            value = float(line_state(self._states, self.line.constraint))
+            status = 0 if value else int(StatusCode.UncertainSubNormal)
+            if again or self._told.due(value, status, time, self._repeat_ms):
+                self._told = _Told(value, status, time)
+                yield Derived(f"{self.line.id}/state", time, value, status)
 
 
 def _counters(plant: Plant, asset: str) -> Sequence[Signal]:

@@ -31,11 +31,15 @@ _UNKNOWN_KEPT = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A state to publish: of the ``machine``-th machine, since ``time`` (ms UTC)."""
+    """A state to publish: of the ``machine``-th machine, since ``time`` (ms UTC).
+
+    ``again`` corrects what was said of that very moment.
+    """
 
     machine: int
     time: int
     state: int
+    again: bool = False
 
     @property
     def status(self) -> int:
@@ -193,4 +197,4 @@ class PastStates:
         while unknown and unknown[0] < before:
             time = unknown.popleft()
             if state and since <= time:
-                yield Found(machine, time, state)
+                yield Found(machine, time, state, again=True)

@@ -9,7 +9,7 @@ from plant.flow.status import StatusCode
 from plant.model.packml import PackML
 from plant.model.plant import Broker
 from twin.count import BufferEstimate, Rise
-from twin.line import LineTwin, Mirror, line_state
+from twin.line import LineTwin, Mirror, PastLine, line_state
 from twin.link import LOST, UP, Links
 from twin.state import MachineStates, PastStates, StateRules
 
@@ -145,6 +145,27 @@ def test_a_line_tells_state_and_buffers_when_they_change(plant, live):
     assert [d.value for d in line.tick(5000, states)] == [3.0]
     live.update(batch(live, 3, BAD, gauge_good_count=np.nan))
     assert list(line.tick(6000, states)) == []
+
+
+def test_a_line_of_the_past_waits_until_all_machines_have_spoken(plant):
+    line = PastLine(plant.lines["hall"], ["saw", "gauge"])
+
+    def tell():
+        return [(d.path, d.time, PackML(int(d.value)).name) for d in line.tell()]
+
+    for time, state in ((1000, 6), (3000, 4), (5000, 6)):
+        line.add("saw", time, state, again=False)
+    assert tell() == []
+    line.add("gauge", 1500, PackML.Aborted, again=False)
+    line.add("gauge", 4000, PackML.Execute, again=False)
+    line.add("other", 1, PackML.Execute, again=False)
+    state = "hall/state"
+    assert tell() == [(state, 1000, "Execute"), (state, 3000, "Held"), (state, 4000, "Idle")]
+    line.add("gauge", 5000, PackML.Execute, again=False)
+    assert tell() == [(state, 5000, "Execute")]
+    line.add("saw", 6000, PackML.Execute, again=True)
+    line.add("gauge", 6000, PackML.Execute, again=True)
+    assert tell() == [(state, 6000, "Execute")], "a correction is told even where nothing changed"
 
 
 def test_good_and_rejected_parts_of_the_line_are_those_of_its_last_gauge(plant, live):
