@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 from plant.errors import ConfigError, Unavailable
@@ -46,6 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser("kaikou", description=ABOUT, epilog=MORE, formatter_class=raw)
+    parser.add_argument("--version", action="version", version=version("kaikou"))
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     _demo(commands.add_parser("demo", help="a line of simulated machines, live in the browser"))
     _check(commands.add_parser("check", help="read a plant.yaml and list all that is wrong"))

@@ -44,6 +44,21 @@ def test_lock_holds_no_address_of_a_registry(name: str) -> None:
         assert not re.findall(r"://|--(?:extra-)?index|--find-links", text)
 
 
+def test_benches_are_listed_and_an_unknown_one_is_refused() -> None:
+    def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "bench", *arguments],
+            capture_output=True, text=True, check=False, cwd=ROOT,
+        )  # fmt: skip
+
+    listed = bench()
+    assert listed.returncode == 0
+    assert re.search(r"^  start +\S", listed.stderr, re.MULTILINE)
+    unknown = bench("no-such-bench")
+    assert unknown.returncode == 2
+    assert "no bench 'no-such-bench'" in unknown.stderr
+
+
 def test_lock_has_every_dependency() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     extras = project["optional-dependencies"].values()
