@@ -30,6 +30,8 @@ SILENT_S = 5.0
 PUBLISHERS = ("kaikou_twin", "kaikou_analytics")
 """Nodes of ours that are no edges."""
 _TICK_S = 0.25
+_SLICE_S = 0.005
+"""Work that lasts longer lets other tasks of the process run in between."""
 _ROWS = 4096
 
 
@@ -225,8 +227,12 @@ class LiveView:
             except TimeoutError:
                 messages = []
             now = time.monotonic()
+            since = now
             for message in messages:
                 self.on_message(message.topic, message.payload, now, message.retain)
+                if time.monotonic() > since + _SLICE_S:  # births of a large edge
+                    await asyncio.sleep(0)
+                    since = time.monotonic()
             self.dropped += mqtt.dropped - dropped
             dropped = mqtt.dropped
             if now >= due:
