@@ -105,6 +105,11 @@ class Lathe(Station):
         """What the clamp-on transformer shows, A."""
         return self._ct_a
 
+    def heal(self) -> None:
+        """A new bearing, the sensor tightened."""
+        super().heal()
+        self.wear = self.looseness = 0.0
+
     def published(self, world: "World") -> Published:
         """Activity, current, estimated power, vibration, parts."""
         activity = 0 if self._ct_a < 1.0 else 2 if self.condition == Condition.WORKING else 1

@@ -98,6 +98,10 @@ class Machine:
         """What the edge would publish of this machine now."""
         raise NotImplementedError
 
+    def heal(self) -> None:
+        """Undo what faults did; a meter that was reset stays so."""
+        self.link.heal()
+
     def snapshot(self) -> dict[str, Any]:
         """Everything a restart needs, as JSON knows it."""
         version, state, spare = self.random.getstate()

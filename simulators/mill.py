@@ -60,6 +60,11 @@ class Mill(Station):
         self.power_kw = max(6.0, min(14.0, kw))
         self.power_factor = 0.85
 
+    def heal(self) -> None:
+        """New tools."""
+        super().heal()
+        self.tool_wear = 0.0
+
     def defect(self) -> float:
         """Blunt tools spoil up to a third of the parts."""
         return self.DEFECT + 0.35 * self.tool_wear**2

@@ -100,6 +100,11 @@ class Press(Station):
         """1,000 a kWh, counted by the module."""
         return int(self.meter_kwh * 1000.0)
 
+    def heal(self) -> None:
+        """Every wire mended."""
+        super().heal()
+        self.broken.clear()
+
     def counts(self) -> Mapping[str, tuple[float, int]]:
         """Parts, and energy from pulses."""
         energy = (self.s0_pulses / 1000.0, self.s0_pulses & 0xFFFF)

@@ -25,8 +25,6 @@ TICK_S = (0.05, 0.25)
 """Least and most real seconds between looks at the clock; a fast plant is looked at more often."""
 KEEP_S = 10.0
 MOST_MS = HOURS * 3_600_000
-CRASH_MS = 60_000
-"""A stop shorter than this was a crash: faults go on in the time that was missed."""
 SLICE = 2_000
 """Steps in one piece; the event loop gets its turn between pieces."""
 
@@ -90,11 +88,10 @@ class Simulation:
         world = self.world
         if kept is not None:
             world.restore(kept)
-            missed_ms = self._clock.now() - world.now_ms
-            if missed_ms > MOST_MS:
+            if self._clock.now() - world.now_ms > MOST_MS:
                 world.now_ms = self._begin(MOST_MS)
-            if missed_ms > CRASH_MS:
-                world.fault_rate = 0.0
+            if kept.get("stopped"):
+                self._heal()
             world.advance(self._clock.now())
         elif file := self._options.get("preload"):
             recorder = run_ahead(self._plant, world, self._clock.now())
@@ -104,6 +101,13 @@ class Simulation:
             world.advance(self._clock.now())
         self._begin_faults()
         self.keep()
+
+    def _heal(self) -> None:
+        """It was stopped, so what was broken has been mended meanwhile; after a crash it is not."""
+        self.world.faults.clear()
+        self.world.fault_rate = 0.0
+        for machine in self.world:
+            machine.heal()
 
     def _begin_faults(self) -> None:
         going = {(f.kind, f.machine): f for f in self.world.faults if f.phase != "over"}
@@ -131,10 +135,10 @@ class Simulation:
                 self.keep()
             await asyncio.sleep(tick_s)
 
-    def keep(self) -> None:
-        """Save what a restart continues from."""
+    def keep(self, stopped: bool = False) -> None:
+        """Save what a restart continues from; ``stopped`` on the way out."""
         new = self._state.with_suffix(".new")
-        new.write_text(json.dumps(self.world.snapshot()), "utf-8")
+        new.write_text(json.dumps({**self.world.snapshot(), "stopped": stopped}), "utf-8")
         new.replace(self._state)
         self._ledger.flush()
 
@@ -166,7 +170,7 @@ async def run(plant: Plant, ports: Ports) -> None:
     devices = simulation.devices = build(setting)
     simulation.start()
     async with AsyncExitStack() as stack:
-        stack.callback(simulation.keep)
+        stack.callback(simulation.keep, stopped=True)
         for device in devices:
             stack.push_async_callback(device.close)
             if not device.slow:

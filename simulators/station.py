@@ -148,6 +148,11 @@ class Station(Machine):
         """What the edge makes of the relays: 0 standing, 1 running, 2 fault."""
         return 2 if self.faulted else 1 if self.running else 0
 
+    def heal(self) -> None:
+        """And run again."""
+        super().heal()
+        self.stop_left_s = 0.0
+
     def counts(self) -> Mapping[str, tuple[float, int]]:
         """Signals counted from a hardware counter -> total, and what the 16-bit counter shows."""
         return {"part_count": (float(self.parts), self.parts & 0xFFFF)}

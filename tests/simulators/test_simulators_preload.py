@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from plant.flow.clock import ManualClock, UtcClock
+from plant.flow.clock import ManualClock, PlantClock, UtcClock
 from plant.flow.port import Ports
 from plant.model.plant import Plant
 from plant.model.signal import Origin
@@ -111,7 +111,8 @@ def test_a_second_start_keeps_registers_and_writes_no_rows(demo, tmp_path, monke
     first = Simulation(demo, Ports(clock, tmp_path, options=options))
     first.start()
     first.world.advance(clock.now() + 120_000)
-    first.keep()
+    assert first.world.machines["lathe"].wear == pytest.approx(0.1)
+    first.keep(stopped=True)
     (tmp_path / "p.npz").unlink()
     clock.advance(H // 2)
     second = Simulation(demo, Ports(clock, tmp_path, options=options))
@@ -120,9 +121,9 @@ def test_a_second_start_keeps_registers_and_writes_no_rows(demo, tmp_path, monke
     for machine in second.world:
         assert machine.meter_kwh >= first.world.machines[machine.id].meter_kwh
     assert second.world.now_ms == clock.now()
-    # the bearing did not wear while nobody watched
-    assert [f.clock_s for f in second.world.faults] == [f.clock_s for f in first.world.faults]
-    assert second.world.machines["lathe"].wear == first.world.machines["lathe"].wear > 0
+    # what was announced begins anew: the bearing was changed meanwhile
+    assert [(f.kind, f.clock_s) for f in second.world.faults] == [("bearing-wear", 0.0)]
+    assert second.world.machines["lathe"].wear == 0.0
 
 
 def test_a_crash_is_replayed_to_the_same_registers(demo, tmp_path, monkeypatch):
@@ -186,3 +187,21 @@ async def test_the_service_serves_the_plant_and_stops(tmp_path: Path):
         service.cancel()
         await asyncio.gather(service, return_exceptions=True)
     assert json.loads((tmp_path / "world.json").read_text())["machines"]["saw"]
+
+
+async def test_a_fast_plant_keeps_up_and_its_faults_keep_their_time(demo, tmp_path, monkeypatch):
+    monkeypatch.setattr("simulators.service.MOST_MS", H)
+    clock = PlantClock(UtcClock().now(), 30.0, UtcClock())
+    simulation = Simulation(demo, Ports(clock, tmp_path, options={"faults": ["bearing-wear"]}))
+    simulation.start()
+    begun = simulation.world.now_ms
+    live = asyncio.ensure_future(simulation.live())
+    try:
+        async with asyncio.timeout(30):
+            while simulation.world.now_ms < begun + 60_000:
+                await asyncio.sleep(0.02)
+    finally:
+        live.cancel()
+        await asyncio.gather(live, return_exceptions=True)
+    (fault,) = simulation.world.faults
+    assert fault.clock_s == pytest.approx((simulation.world.now_ms - begun) / 30_000)
