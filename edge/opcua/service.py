@@ -6,6 +6,7 @@ it shows the whole plant with states and analytics.
 
 import asyncio
 import ctypes
+import gc
 import logging
 import sys
 import time
@@ -72,7 +73,7 @@ async def run(plant: Plant, ports: Ports) -> None:
         OpcUaServer(plant, edge, ports.data / TRUST_FOLDER, window, shown),
         Supervisor() as supervisor,
     ):
-        give_back_memory()
+        settle()
         supervisor.on_signals()
         for name, task in source.tasks:
             supervisor.source(name, task)
@@ -228,8 +229,13 @@ def take(events: Iterable[HostEvent], window: "Window") -> None:
             window.live.mark(event.signals, StatusCode.BadNoCommunication)
 
 
-def give_back_memory() -> None:
-    """Return to the system what building the address space left behind (30 MB; glibc only)."""
+def settle() -> None:
+    """The address space stays: the collector need not look at it again (0.1 s each time).
+
+    What building it left behind goes back to the system (30 MB; glibc only).
+    """
+    gc.collect()
+    gc.freeze()
     if sys.platform == "linux":
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
         if trim is not None:
