@@ -26,6 +26,7 @@ from plant.outbox.certificate import Certificates
 from plant.outbox.current import Current, Values
 from plant.outbox.feed import Feed
 from plant.outbox.link import DeviceBack, DeviceDeath, Link, Pace, Publication, Tell
+from plant.outbox.pending import Pending
 from plant.outbox.row import Loss, NewRow, Outcome, RowClass, Run
 from plant.outbox.sender import (
     start,
@@ -61,7 +62,6 @@ log = logging.getLogger("kaikou.uplink")
 
 TICK_S = 0.5
 REPORT_S = 5.0
-PENDING_SAMPLES = 200_000
 DEFAULTS = OutboxOptions()
 _GAP_PATHS = 200
 
@@ -119,12 +119,7 @@ class Uplink:
         self._pace = Pace()
         self._link: Link | None = None
         self._dead: set[str] = set()
-        self._pending: list[SampleBatch] = []
-        self._pending_past: list[SampleBatch] = []
-        self._pending_count = 0
-        self._pending_texts: list[Text] = []
-        self._pending_events: list[Event] = []
-        self._pending_state: dict[str, Mapping[str, float]] = {}
+        self._pending = Pending()
         self._handed: list[NewRow] = []
         self._handed_texts: list[Text] = []
         self._record_alias = FIRST_ALIAS
@@ -159,23 +154,15 @@ class Uplink:
         ``live=False`` is for samples of the past: stored, never shown as current. Of two values
         of one signal in the same millisecond the later is kept, the other counted.
         """
-        count = len(batch) if batch is not None else 0
-        if self._pending_count + count > PENDING_SAMPLES:
-            self.dropped_before_accept += count
+        if live and batch is not None:
+            self.live.update(batch)
+        if live:
+            self.texts.update({text.signal: text for text in texts})
+        if not self._pending.put(batch, texts, events, state, live=live):
+            self.dropped_before_accept += len(batch) if batch is not None else 0
             refused = Acceptance()
             refused.settle("more than the disk takes")
             return refused
-        if batch is not None and count:
-            (self._pending if live else self._pending_past).append(batch)
-            self._pending_count += count
-            if live:
-                self.live.update(batch)
-        if live:
-            self.texts.update({text.signal: text for text in texts})
-        self._pending_texts += texts
-        self._pending_events += events
-        if state:
-            self._pending_state.update(state)
         self.outbox.wake()
         return self.outbox.waiting
 
@@ -206,25 +193,10 @@ class Uplink:
         if self._publication is None:
             return
         split = self._publication.splitter
-        rows: list[NewRow] = []
-        if self._pending_past:
-            batch = SampleBatch.concat(self._pending_past)
-            rows += split.rows(batch, historical=True)
-            self._pending_past = []
         before = split.duplicates
-        if self._pending:
-            rows += split.rows(SampleBatch.concat(self._pending))
-            self._pending = []
+        rows, self._handed_texts, state = self._pending.take(split)
         self.dropped_before_accept += split.duplicates - before
-        if self._pending_texts:
-            rows += split.text_rows(self._pending_texts)
-        self._handed_texts, self._pending_texts = self._pending_texts, []
-        if self._pending_events:
-            rows += split.event_rows(self._pending_events)
-            self._pending_events = []
-        self._pending_count = 0
         self._handed = rows
-        state, self._pending_state = self._pending_state, {}
         if rows or state:
             self.outbox.accept(rows, state, self._clock.now() if self.trusted_clock else 0)
         if self.feed.wanted:
