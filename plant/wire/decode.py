@@ -1,12 +1,11 @@
-"""Reading a payload: the top level is walked byte by byte, runs of one layout are read by numpy.
+"""Reading a payload: runs of one layout by numpy, everything else by protobuf.
 
-The walk relies on framing alone (tag and length of every field), so it finds exactly the metrics
-that protobuf would find. A piece that has a layout's length but not its bytes, and everything of
-another length, is read by protobuf; a payload with fields that the walk does not know, whole.
+A piece that has a layout's length but not its bytes, and everything of another length, is read by
+protobuf; a payload with fields that the walk does not know, whole.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,110 +19,21 @@ from plant.wire import kaikou_pb2
 from plant.wire import sparkplug_b_pb2 as pb
 from plant.wire.layout import BY_STRIDE, QUALITY_BAD, QUALITY_GOOD
 from plant.wire.message import Message, Metric, Row, Runs, RunState, TextSample, Value
+from plant.wire.walk import Piece, Walk, walk_payload
 
-_WINDOW = 2048
-"""A run is looked for over this many metrics at a time, so hostile framing stays linear."""
 _INT64_MAX = (1 << 63) - 1
-
-
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    """Metrics of equal length that follow each other; ``stride`` counts tag and length too."""
-
-    first: int
-    count: int
-    stride: int
-    start: int
-    end: int
-
-
-@dataclass(slots=True)
-class _Walk:
-    """What stands at the top level of a payload."""
-
-    timestamp: int = 0
-    seq: int | None = None
-    extension: bytes = b""
-    count: int = 0
-    pieces: list[_Piece] = field(default_factory=list)
 
 
 def decode_payload(data: bytes) -> Message:
     """Read any Sparkplug B payload; raises ``DecodeError`` where protobuf could not read it."""
     try:
-        walk = _walk(data)
+        walk = walk_payload(data)
         return _read_whole(data) if walk is None else _read(data, walk)
     except ProtobufError as error:
         raise DecodeError("no Sparkplug payload", data[:40]) from error
 
 
-def _walk(data: bytes) -> _Walk | None:
-    """The top level, None where it holds anything but what the specification's messages have."""
-    walk = _Walk()
-    at, end = 0, len(data)
-    try:
-        while at < end:
-            tag = data[at]
-            if tag == 0x12:
-                at = _walk_metrics(data, at, walk)
-            elif tag == 0x08:
-                walk.timestamp, at = _varint(data, at + 1)
-            elif tag == 0x18:
-                walk.seq, at = _varint(data, at + 1)
-            elif tag == 0xC2 and data[at + 1] == 0x3E:
-                length, at = _varint(data, at + 2)
-                walk.extension += data[at : at + length]
-                at += length
-            else:
-                return None
-    except (IndexError, _OddVarintError):
-        return None
-    return walk if at == end else None
-
-
-class _OddVarintError(Exception):
-    """A varint of more than nine bytes: left to protobuf."""
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-        shift += 7
-        if shift > 56:
-            raise _OddVarintError
-
-
-def _walk_metrics(data: bytes, at: int, walk: _Walk) -> int:
-    """One metric, or all that follow with the same length; returns where they end."""
-    length = data[at + 1]
-    if length >= 0x80:
-        length, body = _varint(data, at + 1)
-        walk.pieces.append(_Piece(walk.count, 1, 0, at, body + length))
-        walk.count += 1
-        return body + length
-    stride = length + 2
-    head = data[at : at + 2]
-    start = at
-    count = 0
-    while data[at : at + 2] == head:
-        window = at + _WINDOW * stride
-        tags, lengths = data[at:window:stride], data[at + 1 : window : stride]
-        found = min(
-            len(tags) - len(tags.lstrip(head[:1])), len(lengths) - len(lengths.lstrip(head[1:]))
-        )
-        count += found
-        at += found * stride
-    walk.pieces.append(_Piece(walk.count, count, stride, start, at))
-    walk.count += count
-    return at
-
-
-def _read(data: bytes, walk: _Walk) -> Message:
+def _read(data: bytes, walk: Walk) -> Message:
     if len(walk.pieces) == 1:
         piece = walk.pieces[0]
         layout = BY_STRIDE.get(piece.stride)
@@ -150,11 +60,11 @@ class _Columns:
     historical: NDArray[np.bool_]
 
 
-def _read_mixed(data: bytes, walk: _Walk) -> Message:
+def _read_mixed(data: bytes, walk: Walk) -> Message:
     """Pieces of several layouts, and pieces of none."""
     columns = _empty(walk.count)
     odd: list[tuple[int, bytes]] = []
-    by_stride: dict[int, list[_Piece]] = {}
+    by_stride: dict[int, list[Piece]] = {}
     for piece in walk.pieces:
         if piece.stride in BY_STRIDE:
             by_stride.setdefault(piece.stride, []).append(piece)
@@ -171,13 +81,13 @@ def _read_mixed(data: bytes, walk: _Walk) -> Message:
     return _with_odd(walk, columns, [i for i, _ in odd], parsed)
 
 
-def _cut(data: bytes, piece: _Piece, which: Iterable[int]) -> list[tuple[int, bytes]]:
+def _cut(data: bytes, piece: Piece, which: Iterable[int]) -> list[tuple[int, bytes]]:
     start, stride = piece.start, piece.stride
     return [(piece.first + i, data[start + i * stride : start + (i + 1) * stride]) for i in which]
 
 
 def _read_layout(
-    data: bytes, pieces: Sequence[_Piece], stride: int, columns: _Columns
+    data: bytes, pieces: Sequence[Piece], stride: int, columns: _Columns
 ) -> list[tuple[int, bytes]]:
     """All pieces of one length at once; returns those metrics that are none of the layout."""
     layout = BY_STRIDE[stride]
@@ -201,7 +111,7 @@ def _read_layout(
 def _read_whole(data: bytes) -> Message:
     """By protobuf alone: unknown fields, uuid, body, fields in an order of their own."""
     payload = pb.Payload.FromString(data)
-    walk = _Walk(payload.timestamp, payload.seq if payload.HasField("seq") else None)
+    walk = Walk(payload.timestamp, payload.seq if payload.HasField("seq") else None)
     field_1000: Any = kaikou_pb2.extension
     if payload.HasExtension(field_1000):
         walk.extension = payload.Extensions[field_1000].SerializeToString()
@@ -220,7 +130,7 @@ def _empty(count: int) -> _Columns:
 
 
 def _with_odd(
-    walk: _Walk, columns: _Columns, places: Sequence[int], metrics: Iterable[pb.Payload.Metric]
+    walk: Walk, columns: _Columns, places: Sequence[int], metrics: Iterable[pb.Payload.Metric]
 ) -> Message:
     """Put what protobuf read into its places; what is no number by alias goes beside."""
     texts: list[TextSample] = []
@@ -312,7 +222,7 @@ def _metric(
 
 
 def _message(
-    walk: _Walk, columns: _Columns, texts: Sequence[TextSample], metrics: Sequence[Metric]
+    walk: Walk, columns: _Columns, texts: Sequence[TextSample], metrics: Sequence[Metric]
 ) -> Message:
     row, runs, dead = _extension(walk.extension)
     return Message(

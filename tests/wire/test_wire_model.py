@@ -186,6 +186,8 @@ class Session(RuleBasedStateMachine):
         """With every message delivered and time to ask, the host knows all that lives."""
         assert self.edge is not None
         assert self.host is not None
+        if not self.edge.born:  # it says nothing, so nobody can hear of it
+            return
         for _ in range(3):
             for device in sorted(self.edge.born):
                 self.data(device, lost=False, past=False)
