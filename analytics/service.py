@@ -28,7 +28,7 @@ log = logging.getLogger("kaikou.analytics")
 
 NODE = "kaikou_analytics"
 CYCLE_S = 5.0
-STEP_MS = 300_000
+STEP_MS = 60_000
 """Rows of so much time are worked on at once when there is more."""
 FIRST_LOOK_MS = 24 * 3_600_000
 """A new analytics begins so long before what is complete now."""

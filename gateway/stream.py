@@ -72,7 +72,9 @@ class View:
 class Stream:
     """All views of one live table."""
 
-    def __init__(self, live: LiveTable, clock: Clock, links: Callable[[], object]) -> None:
+    def __init__(
+        self, live: LiveTable, clock: Clock, links: Callable[[], list[dict[str, object]]]
+    ) -> None:
         self.frames = 0
         self._live = live
         self._clock = clock
@@ -139,14 +141,15 @@ class Stream:
     async def run(self) -> None:
         """Tick for as long as somebody watches, with a heartbeat each second."""
         loop = asyncio.get_running_loop()
-        beat, links = 0.0, b""
+        beat, links, states = 0.0, b"", self._link_states()
         while True:
             if not self._views:
                 self._someone.clear()
                 await self._someone.wait()
             now = loop.time()
             self.tick(now)
-            if now >= beat:
+            changed = states != (states := self._link_states())
+            if now >= beat or changed:
                 beat = now + HEARTBEAT_S
                 self._all(encode({"type": "heartbeat", "time": self._clock.now()}))
                 newer = encode({"type": "links", "links": self._links()})
@@ -154,6 +157,10 @@ class Stream:
                     links = newer
                     self._all(links)
             await asyncio.sleep(1.0 / MAX_HZ / 2)
+
+    def _link_states(self) -> list[object]:
+        """What is told at once when it changes; the rest of a link waits for the heartbeat."""
+        return [link["state"] for link in self._links()]
 
     def _all(self, message: bytes) -> None:
         for view in self._views.values():

@@ -25,8 +25,9 @@ from plant.wire.topic import ACK_PREFIX, NodeId, parse_ack_topic
 
 log = logging.getLogger("kaikou.view")
 
-SILENT_S = 5.0
-"""An edge of ours that says nothing for this long has lost its link."""
+SILENT_S = 4.0
+"""An edge of ours that says nothing for this long has lost its link: it speaks at least every 2 s,
+and people are to know within 5."""
 PUBLISHERS = ("kaikou_twin", "kaikou_analytics")
 """Nodes of ours that are no edges."""
 _TICK_S = 0.25
