@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from plant.flow.clock import Clock
+from plant.flow.port import HistorianReader
 from plant.flow.sample import SampleBatch
 from plant.model.plant import Plant
 from plant.model.signal import Origin, Signal
@@ -21,6 +22,9 @@ from twin.state import STATE, Found, MachineStates, PastStates, StateRules
 REPEAT_S = 60.0
 COMPLETE_S = 2.0
 """How often "complete up to" is told while it moves."""
+
+WARM_MS = 8 * 3_600_000
+"""So much history the buffers start from."""
 
 Accept = Callable[[SampleBatch, bool], object]
 """Takes samples of the published signals, and whether they are current values."""
@@ -61,6 +65,12 @@ class Derivation:
         self._repeat_ms = repeat_ms
         self._complete_told: dict[str, int] = {}
         self._complete_at = 0.0
+
+    def warm(self, reader: HistorianReader) -> None:
+        """Take up what the counters said in the last hours; called before anything runs."""
+        now = self._clock.now()
+        for line in self._lines:
+            line.replay(reader.read(line.counters, now - WARM_MS, now))
 
     def heard(self, event: Data, queued: bool) -> None:
         """A data event; ``queued``: a row that was accepted now for the first time."""

@@ -95,6 +95,31 @@ class LineTwin:
             (f"buffer_{a.asset}", a.asset, b.asset, BufferEstimate(a.buffer)) for a, b in pairs
         ]
 
+    @property
+    def counters(self) -> Sequence[str]:
+        """Paths of the counters that the buffers follow from."""
+        table = self._live.table
+        return [table.path(index) for pairs in self._counters.values() for index, _ in pairs]
+
+    def replay(self, rows: SampleBatch) -> None:
+        """Take what the counters said before this process, so that the buffers are known at once.
+
+        ``signal`` counts in ``counters``.
+        """
+        rises = [rise for pairs in self._counters.values() for _, rise in pairs]
+        seen = [False] * len(rises)
+        good = rows.take(rows.status == 0)
+        for i in good.source_time.argsort(kind="stable").tolist():
+            at = int(good.signal[i])
+            rises[at].add(float(good.value[i]))
+            seen[at] = True
+            if all(seen):
+                for _, before, after, estimate in self._buffers:
+                    estimate.update(self._sum(before) - self._sum(after))
+
+    def _sum(self, asset: str) -> float:
+        return sum(rise.total for _, rise in self._counters[asset])
+
     def tick(self, now: int, states: Mapping[str, int], settled: bool = True) -> Iterator[Derived]:
         """What is to be published; ``states`` are those of all machines, -1 where not told yet."""
         mine = {s.asset: states.get(s.asset, -1) for s in self.line.flow}
@@ -120,7 +145,7 @@ class LineTwin:
         if good:
             for index, rise in counters:
                 rise.add(float(self._live.value[index]))
-        return sum(rise.total for _, rise in counters) if counters and good else None
+        return self._sum(asset) if counters and good else None
 
     def _tell(self, id: str, now: int, value: float, status: int) -> Iterator[Derived]:
         told = self._told.setdefault(id, _Told())

@@ -55,6 +55,12 @@ async def _serve(plant: Plant, ports: Ports, writer: HistorianWriter) -> None:
     )
     host = Host(plant, plant.broker, writer, clock, derivation.heard)
     derivation.attach(host)
+    if ports.reader is not None:
+        reader = ports.reader()
+        try:
+            await asyncio.to_thread(derivation.warm, reader)
+        finally:
+            reader.close()
     try:
         async with Supervisor() as supervisor:
             supervisor.on_signals()

@@ -147,6 +147,20 @@ def test_a_line_tells_state_and_buffers_when_they_change(plant, live):
     assert list(line.tick(6000, states)) == []
 
 
+def test_buffers_go_on_from_what_the_counters_said_before(plant, live):
+    line = LineTwin(plant, plant.lines["hall"], live)
+    assert line.counters == ["saw/part_count", "gauge/good_count", "gauge/reject_count"]
+    line.replay(
+        SampleBatch.of(
+            [0, 1, 2, 0, 0, 1, 2], [1, 1, 1, 2, 4, 3, 9],
+            [100, 50, 3, 104, 105, 51, np.nan], [0, 0, 0, 0, 0, 0, BAD],
+        )
+    )  # fmt: skip
+    live.update(batch(live, 20, saw_part_count=105, gauge_good_count=53, gauge_reject_count=3))
+    buffers = [d for d in line.tick(1000, {}, settled=False) if "buffer" in d.path]
+    assert [(d.value, d.status) for d in buffers] == [(2.0, 0)]
+
+
 def test_a_line_of_the_past_waits_until_all_machines_have_spoken(plant):
     line = PastLine(plant.lines["hall"], ["saw", "gauge"])
 
