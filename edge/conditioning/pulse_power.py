@@ -22,11 +22,14 @@ MS_PER_H = 3_600_000
 class PulsePower(ConditionModel):
     """Raw reading of a hardware counter -> power in kW.
 
-    Nothing is said before the counter moved twice (or stood still for ``zero_after_s``, which is
-    0 kW). A reset of the counter begins anew and gives no value of its own.
+    Nothing is said before the counter moved twice, half a window apart (or stood still for
+    ``zero_after_s``, which is 0 kW): over a shorter time one pulse more or less is too much.
+    A reset of the counter begins anew and gives no value of its own.
 
     >>> from plant.flow.sample import SampleBatch
-    >>> meter = PulsePower(kind="pulse_power", pulses_per_kwh=1000, ceiling_kw=20).open()
+    >>> meter = PulsePower(
+    ...     kind="pulse_power", pulses_per_kwh=1000, ceiling_kw=20, window_s=4
+    ... ).open()
     >>> out = meter.update(SampleBatch.of([0] * 4, [0, 2000, 4000, 6000], [7, 9, 12, 14]))
     >>> out.source_time.tolist(), out.value.round(2).tolist()
     ([4000, 6000], [5.4, 4.5])
@@ -104,6 +107,8 @@ class PulseRate:
         if len(self._moved) < 2:
             return None
         (began, first), (ended, last) = self._moved[0], self._moved[-1]
+        if ended - began < self._config.window_s * 500:
+            return None
         per_ms = (last - first) / (ended - began)
         if silent_ms * per_ms > 1:
             per_ms = 1 / silent_ms

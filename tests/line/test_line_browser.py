@@ -12,10 +12,10 @@ from tests.deploy.demo_support import Demo
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
-FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-    " --disable-component-update --disable-sync"
-).split()
+FLAGS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update"),
+]
 
 
 @dataclass
