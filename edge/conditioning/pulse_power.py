@@ -61,6 +61,7 @@ class PulseRate:
         self._register = Register(config.modulus, self._ceiling_per_s)
         self._moved: deque[tuple[int, int]] = deque()  # (time, pulses so far) of each movement
         self._pulses = 0
+        self._settled = False
         self._still_since: int | None = None
 
     def update(self, batch: SampleBatch) -> SampleBatch:
@@ -105,9 +106,11 @@ class PulseRate:
             self._moved.clear()
             return 0.0
         if len(self._moved) < 2:
+            self._settled = False
             return None
         (began, first), (ended, last) = self._moved[0], self._moved[-1]
-        if ended - began < self._config.window_s * 500:
+        self._settled |= ended - began >= self._config.window_s * 500
+        if not self._settled:
             return None
         per_ms = (last - first) / (ended - began)
         if silent_ms * per_ms > 1:
