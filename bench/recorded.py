@@ -114,7 +114,13 @@ def write_plant(place: Path, protocol: str, machines: Sequence[int], ports: Sequ
         else:
             login = {"user": "edge1", "password": "${KAIKOU_BENCH_PASSWORD}"}
             url = f"opc.tcp://127.0.0.1:{port}/"
-            sources[f"s{asset}"] = {"kind": "opcua", "url": url, "publish_ms": 100, **login}
+            sources[f"s{asset}"] = {
+                "kind": "opcua",
+                "url": url,
+                "publish_ms": 100,
+                "queue": 20_000,
+                **login,
+            }
     plant = {
         "kaikou": 1,
         "enterprise": "bench",

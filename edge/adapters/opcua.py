@@ -68,7 +68,7 @@ class OpcUa(BaseModel):
         default=-1, ge=-1, description="how often it looks at its nodes; -1 as often as it reports"
     )
     queue: int = Field(
-        default=600, ge=1, le=100_000, description="values it keeps per node while we are away"
+        default=2000, ge=1, le=100_000, description="values it keeps per node while we are away"
     )
     timeout_ms: int = Field(default=4000, ge=100, description="ms for one answer")
 

@@ -38,7 +38,12 @@ log = logging.getLogger("kaikou.opcua")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
-_KEEPALIVE_S = 1.0
+_PROBE_S = 2.0
+"""The server is asked for its state this often, and given this long to answer."""
+_LISTEN_S = 1.0
+_KEEPALIVE_S = 10.0
+"""asyncua makes a subscription anew after 1.5 of these without a word, and what was queued is gone;
+a server that is merely slow must not be taken for that."""
 _LIFETIME_S = 120.0
 _GIVE_UP_S = 20.0
 _MISSING_AGAIN_S = 5.0
@@ -58,6 +63,7 @@ async def connected(
     client = Client(
         config.url,
         timeout=config.timeout_ms / 1000,
+        watchdog_intervall=_PROBE_S,
         auto_reconnect=True,
         reconnect_max_delay=random.uniform(3.0, 5.0),
         reconnect_request_timeout=config.timeout_ms / 1000,
@@ -215,7 +221,8 @@ class OpcUaSession:
         at = _ms(data.SourceTimestamp or data.ServerTimestamp, self._clock)
         if status & _OVERFLOW == _OVERFLOW:
             self.overflows += 1
-            log.warning("%s: values of %s were lost", self._config.url, self._points[index].node)
+            if self.overflows == 1:
+                log.warning("%s: its queue overflowed, values are lost", self._config.url)
         if status in (StatusCodes.BadNodeIdUnknown, StatusCodes.BadNodeIdInvalid):
             self._missing[index] = status
         value: Any = event.value
@@ -232,7 +239,7 @@ async def _drain(subscription: Subscription) -> list[DataChangeEvent]:
     """Wait up to a second for an event, then take all that wait, in order."""
     events: list[DataChangeEvent] = []
     with suppress(TimeoutError):
-        async with asyncio.timeout(_KEEPALIVE_S):
+        async with asyncio.timeout(_LISTEN_S):
             event = await anext(subscription)
         if isinstance(event, DataChangeEvent):
             events.append(event)
