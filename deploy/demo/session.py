@@ -5,6 +5,7 @@ import http.client
 import json
 import logging
 import os
+import random
 import re
 import secrets
 import signal
@@ -30,6 +31,7 @@ STOP_ORDER = (
 )
 """Sources first; seconds for each group, ten in all."""
 READY_S = 60.0
+SPARE_PORTS = range(20_000, 32_000)
 DEFAULT_FAULT = "bearing-wear"
 
 _REFERENCE = re.compile(r"\$\{([A-Z0-9_]+)(?::-([^}]*))?\}")
@@ -76,24 +78,28 @@ def environment(plant_file: Path, data: Path) -> dict[str, str]:
 
 
 def free_port(wanted: Iterable[str], taken: set[int]) -> int:
-    """The first wanted port that nobody listens on, else one that the system gives."""
+    """The first wanted port that nobody listens on, else a free one.
+
+    The free one lies below those that systems give to outgoing connections (32768 and up), so
+    that none of these takes it before the room listens.
+    """
     for port in (int(w) for w in wanted if w.isdigit()):
-        if port not in taken and _bind(port):
+        if port not in taken and _free(port):
             return port
-    while (port := _bind(0)) in taken:
-        pass
-    return port
+    for port in random.sample(SPARE_PORTS, 1000):
+        if port not in taken and _free(port):
+            return port
+    raise Unavailable("no free port on 127.0.0.1")
 
 
-def _bind(port: int) -> int:
+def _free(port: int) -> bool:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:
-            return 0
-        bound: int = probe.getsockname()[1]
-        return bound
+            return False
+        return True
 
 
 @dataclass

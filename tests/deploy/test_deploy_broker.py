@@ -13,6 +13,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from deploy import broker
 from deploy.access import ANALYTICS, OBSERVER, TWIN, publish_filters
+from deploy.demo.session import free_port
 from deploy.vault import Vault
 from plant.errors import ConfigError
 from plant.flow.clock import UtcClock
@@ -31,16 +32,9 @@ def a_plant(port: int) -> Plant:
     )  # fmt: skip
 
 
-def free() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @pytest.fixture
 async def served(tmp_path: Path) -> AsyncIterator[tuple[int, dict[str, str]]]:
-    plant = a_plant(free())
+    plant = a_plant(free_port([], set()))
     accounts = Vault(tmp_path).accounts(publish_filters(plant))
     ready = asyncio.Event()
     ports = Ports(UtcClock(), tmp_path, ready=ready.set, options={"accounts": accounts})
