@@ -66,29 +66,38 @@ LinkAction = Birth | Fetch | SendRow | Tell | DeviceDeath | DeviceBack
 
 
 class Pace:
-    """The actions that wait for the socket, in order."""
+    """The actions that wait for the socket, in order.
+
+    Bounded by the sender's window, one fetch, one birth, two a device, and the uplink's limit of
+    ``tells``, the current values that wait.
+    """
 
     def __init__(self) -> None:
         self._actions: deque[LinkAction] = deque()
         self._some = asyncio.Event()
+        self.tells = 0
 
     def put(self, action: LinkAction) -> None:
         """Do this after everything that waits. A second birth that waits adds nothing."""
         if isinstance(action, Birth) and action in self._actions:
             return
+        self.tells += isinstance(action, Tell)
         self._actions.append(action)
         self._some.set()
 
     def clear(self) -> None:
         """Nothing of it has to be done any more."""
         self._actions.clear()
+        self.tells = 0
 
     async def next(self) -> LinkAction:
         """The next one."""
         while not self._actions:
             self._some.clear()
             await self._some.wait()
-        return self._actions.popleft()
+        action = self._actions.popleft()
+        self.tells -= isinstance(action, Tell)
+        return action
 
 
 @dataclass(frozen=True, slots=True)

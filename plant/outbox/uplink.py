@@ -62,6 +62,7 @@ log = logging.getLogger("kaikou.uplink")
 
 TICK_S = 0.5
 REPORT_S = 5.0
+WAITING_TELLS = 32
 DEFAULTS = OutboxOptions()
 _GAP_PATHS = 200
 
@@ -123,6 +124,7 @@ class Uplink:
         self._handed: list[NewRow] = []
         self._handed_texts: list[Text] = []
         self._record_alias = FIRST_ALIAS
+        self._owed: frozenset[str] | None = None
         self._moving = asyncio.Event()
         self._closing = asyncio.Event()
         self._publication: Publication | None = None
@@ -246,12 +248,19 @@ class Uplink:
                     event_ = Event(self._clock.now(), self.node, "edge.unearned_ack", data)
                     self.accept(events=[event_])
                     self._moving.set()
-                case SendLive(devices, session):
-                    if self._publication:
-                        values = self._publication.current.changed(devices)
-                        self._pace.put(Tell(values, session))
+                case SendLive(devices):
+                    self._owed = (self._owed or frozenset()) | devices
+                    self._pay()
                 case _:
                     self._pace.put(action)
+
+    def _pay(self) -> None:
+        """Queue the current values that are owed; later, when the socket is far behind."""
+        if self._owed is None or self._publication is None or self._pace.tells >= WAITING_TELLS:
+            return
+        values = self._publication.current.changed(self._owed)
+        self._owed = None
+        self._pace.put(Tell(values, self._state.session))
 
     def _on_outcome(self, outcome: Outcome) -> None:
         now = time.monotonic()
@@ -325,6 +334,7 @@ class Uplink:
                 self._link = None
                 self._session.lost()
                 self._pace.clear()
+                self._owed = None
                 self._step(Offline(time.monotonic()))
             await asyncio.sleep(backoff.next())
 
@@ -371,6 +381,8 @@ class Uplink:
             await asyncio.sleep(TICK_S)
             now = time.monotonic()
             self._step(Tick(now))
+            if self._owed is not None:
+                self._step(Changed(now))
             if now >= report_at:
                 count = self.outbox.count.accepted_samples
                 self._report((count - accepted) / (now - report_at + REPORT_S))

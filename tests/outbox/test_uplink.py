@@ -307,3 +307,18 @@ async def test_a_full_disk_stops_acceptance_and_live_goes_on(mosquitto, tmp_path
         await until(lambda: up.outbox.count.rows == 0)
         gaps = [r for r in twin.records if not isinstance(r, Event)]
         assert sum(g.samples for g in gaps) == up.outbox.count.refused_samples >= 10
+
+
+async def test_a_socket_far_behind_is_owed_the_newest_values(mosquitto, tmp_path, monkeypatch):
+    """With no room for current values they are told later, once, as they are then."""
+    monkeypatch.setattr("plant.outbox.uplink.WAITING_TELLS", 0)
+    up = uplink(mosquitto, tmp_path)
+    twin = Twin(mosquitto.broker)
+    twin.answers = False
+    async with twin.running(), running(up):
+        await until(lambda: ("birth", "mill") in twin.log)
+        for n in range(10):
+            await up.accept(sample(0, n))
+        assert up._pace.tells == 0
+        monkeypatch.setattr("plant.outbox.uplink.WAITING_TELLS", 32)
+        await until(lambda: twin.value("lathe/power") == 9)
