@@ -151,6 +151,37 @@ def test_what_is_stored_survives_a_restart_before_sealing(writer, folder):
     again.close()
 
 
+def test_a_full_disk_is_unavailable_and_nothing_is_half_written(writer, folder):
+    put(writer, 1, mark=1)
+    pages = writer.database.pragma("page_count")
+    writer.database.pragma("max_page_count", pages)
+    many = SampleBatch.of(np.ones(9000), np.arange(9000), np.random.default_rng(1).random(9000))
+    commit = Commit(many, marks=[Mark("g/e", "r", 2)])
+    with pytest.raises(Unavailable, match="full"):
+        writer.write(commit, 5)
+    assert dict(writer.marks()) == {("g/e", "r"): 1}
+    reader = KIND.reader(folder)
+    assert list(reader.paths()) == ["a/x"]
+    writer.database.pragma("max_page_count", 10**9)
+    assert writer.write(commit, 5) == 5
+    assert len(reader.read(["a/y"], 0, 10**4)) == 9000
+    reader.close()
+
+
+def test_a_disk_that_does_not_take_a_segment_loses_nothing(writer, folder):
+    put(writer, 1, 2)
+    samples = folder / SAMPLES
+    samples.rmdir()
+    with pytest.raises(Unavailable):
+        writer.retain(0, force=True)
+    samples.mkdir()
+    put(writer, 3)
+    writer.retain(0, force=True)
+    reader = KIND.reader(folder)
+    assert reader.read(["a/x"], 0, 9).value.tolist() == [1, 2, 3]
+    reader.close()
+
+
 def test_retention_keeps_the_last_row_before_the_cut(folder):
     day = 86_400_000
     w = Embedded(kind="embedded", retention_days=2).writer(folder)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from plant.errors import Unavailable
 from plant.flow.sample import Int32, Int64, SampleBatch
 
 if TYPE_CHECKING:
@@ -104,6 +105,7 @@ def connect() -> "duckdb.DuckDBPyConnection":
         config={
             "threads": 1,
             "memory_limit": "512MB",
+            "temp_directory": "",
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
         }
@@ -123,24 +125,31 @@ def write_segment(folder: Path, day: int, batch: SampleBatch) -> tuple[str, int]
     """Write sorted rows as a Parquet file, durable before this returns: (name, bytes).
 
     The name is never given twice, so a file that the manifest does not name is an orphan.
+    ``Unavailable`` when the disk does not take it.
     """
+    import duckdb
+
     stamp = np.datetime64(day, "D") if abs(day) < 1_000_000 else day
     name = f"{stamp}_{secrets.token_hex(8)}.parquet"
     temporary, final = folder / f".{name}.part", folder / name
-    with connect() as database:
-        columns = {
-            "signal": np.ascontiguousarray(batch.signal),
-            "source_time": np.ascontiguousarray(batch.source_time),
-            "received_time": np.ascontiguousarray(batch.received_time),
-            "value": np.ascontiguousarray(batch.value),
-            "status": np.ascontiguousarray(batch.status),
-        }
-        database.register("columns", columns)
-        database.execute(_COPY.format(str(temporary).replace("'", "''")))
-    sync(temporary)
-    size = temporary.stat().st_size
-    temporary.rename(final)
-    sync(folder)
+    columns = {
+        "signal": np.ascontiguousarray(batch.signal),
+        "source_time": np.ascontiguousarray(batch.source_time),
+        "received_time": np.ascontiguousarray(batch.received_time),
+        "value": np.ascontiguousarray(batch.value),
+        "status": np.ascontiguousarray(batch.status),
+    }
+    try:
+        with connect() as database:
+            database.register("columns", columns)
+            database.execute(_COPY.format(str(temporary).replace("'", "''")))
+        sync(temporary)
+        size = temporary.stat().st_size
+        temporary.rename(final)
+        sync(folder)
+    except (duckdb.IOException, OSError) as error:
+        temporary.unlink(missing_ok=True)
+        raise Unavailable(f"{folder}: {error}") from error
     return name, size
 
 
