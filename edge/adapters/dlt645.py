@@ -94,7 +94,7 @@ class Dlt645(BaseModel):
     )
     wake: int = Field(default=4, ge=0, le=8, description="FE bytes before each frame")
     timeout_ms: int = Field(
-        default=500, ge=50, description="ms a meter may take besides the time on the line"
+        default=1000, ge=50, description="ms a meter may take besides the time on the line"
     )
 
     def check(self, points: Mapping[str, MeterPoint]) -> Iterable[tuple[str, str]]:
@@ -137,6 +137,8 @@ class Meter:
     items: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     """Identifier -> (point, part) of each number wanted from it."""
     again: float = 0.0
+    heard: bool = False
+    """At its last turn."""
     backoff: Backoff = field(default_factory=lambda: Backoff(2.0, 8.0))
 
 
@@ -166,8 +168,9 @@ class MeterSession:
             if time.monotonic() < meter.again:
                 continue
             try:
-                await self._ask(meter, value, status, at)
+                await self._turn(meter, value, status, at)
                 heard += 1
+                meter.heard = True
                 meter.backoff.reset()
             except Silent as error:
                 silent = error
@@ -176,6 +179,16 @@ class MeterSession:
             raise Unavailable(str(silent))
         status[np.isnan(value) & (status == 0)] = StatusCode.BadNoData
         return Answer(SampleBatch.of(np.arange(self._count, dtype=np.int32), at, value, status))
+
+    async def _turn(self, meter: Meter, value: Float64, status: UInt32, at: Int64) -> None:
+        """Ask for everything; a meter that answered the last time gets a second chance."""
+        try:
+            await self._ask(meter, value, status, at)
+        except Silent:
+            if not meter.heard:
+                raise
+            meter.heard = False
+            await self._ask(meter, value, status, at)
 
     async def _ask(self, meter: Meter, value: Float64, status: UInt32, at: Int64) -> None:
         config = self._config

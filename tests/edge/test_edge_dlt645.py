@@ -227,6 +227,20 @@ async def test_a_dead_meter_does_not_silence_the_line(tmp_path: Path) -> None:
             assert samples.value[3] == 123456.78
 
 
+async def test_one_lost_answer_is_asked_for_again(tmp_path: Path) -> None:
+    async with bus({FIRST: {"00010000": ENERGY}}) as line:
+        async with config(line.port).open([at(f"{FIRST} 00010000")], UtcClock(), tmp_path) as s:
+            await s.read()
+            meters, line.meters = line.meters, {}
+            reading = asyncio.ensure_future(s.read())
+            async with asyncio.timeout(10):
+                while len(line.asked) < 2:
+                    await asyncio.sleep(0.001)
+            line.meters = meters
+            assert (await reading).samples.value.tolist() == [123456.78]
+            assert len(line.asked) == 3
+
+
 async def test_only_dead_meters_is_unavailable(tmp_path: Path) -> None:
     async with bus({}) as line:
         async with config(line.port).open([at(f"{FIRST} 00010000")], UtcClock(), tmp_path) as s:
