@@ -135,7 +135,7 @@ def check_aggregate(reader, replay, signal, start, end, width):
 
 @pytest.mark.timeout(240)
 @settings(
-    max_examples=25, deadline=None,
+    max_examples=60, deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )  # fmt: skip
 @given(st.lists(steps, min_size=1, max_size=10), st.data())
