@@ -18,6 +18,8 @@ _SETTLE_S = 2.0
 _LIVE_MS = 10_000
 """A peer whose changes are further than this from now tells old times (a recording)."""
 _PACE_S = 1.0
+_STALL_S = 3.0
+"""A process that was not asked for so long has a queue of changes to take first."""
 
 
 class Restatement:
@@ -43,6 +45,7 @@ class Restatement:
         self._offset: int | None = None
         self._alive_at = 0.0
         self._stated_at = 0.0
+        self._added_at = 0.0
 
     def opened(self) -> None:
         """A new session: the peer will say everything again, nothing is known before it does."""
@@ -60,6 +63,9 @@ class Restatement:
         """What the peer said, and what follows from it at ``now`` (ms UTC)."""
         clock_s = self._monotonic()
         self._alive_at = self._alive_at or clock_s
+        if clock_s - self._added_at > _STALL_S:  # what came meanwhile still waits behind this
+            self._stated_at = clock_s + _SETTLE_S
+        self._added_at = clock_s
         parts = [batch]
         if len(batch):
             known = self._heard[batch.signal]

@@ -31,7 +31,7 @@ class Visit:
         """Open a page of the dashboard and wait for its first values."""
         search = "&".join(f"{k}={v}" for k, v in query.items())
         self.page.goto(f"{self.address}{path}?{search}")
-        self.page.wait_for_function("document.body.innerText.match(/kW/)")
+        self.page.wait_for_function("() => document.body.innerText.match(/kW/)")
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def state(demo: Demo, browser: Browser, tmp_path_factory: pytest.TempPathFactory
     page.get_by_role("alert").wait_for()
     page.get_by_label(re.compile("password", re.IGNORECASE)).fill(account[2])
     page.keyboard.press("Enter")
-    page.wait_for_url("**/line/**")
+    page.wait_for_function("() => document.body.innerText.match(/kW/)")
     file = tmp_path_factory.mktemp("state") / "cookies.json"
     page.context.storage_state(path=file)
     page.context.close()
@@ -129,7 +129,7 @@ def test_the_machine_page_shows_signals_trend_health_and_energy(visit: Visit) ->
     )
     assert painted
     assert _fits(page)
-    page.wait_for_function("document.body.innerText.match(/\\d+ ?\\/ ?100/)", timeout=60_000)
+    page.wait_for_function("() => document.body.innerText.match(/\\d+ ?\\/ ?100/)", timeout=60_000)
 
 
 def test_a_lost_gateway_is_said_and_values_stay(visit: Visit) -> None:
