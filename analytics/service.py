@@ -32,6 +32,8 @@ STEP_MS = 60_000
 """Rows of so much time are worked on at once when there is more."""
 FIRST_LOOK_MS = 24 * 3_600_000
 """A new analytics begins so long before what is complete now."""
+ENOUGH = 2000
+"""Samples of one commit while much is worked off."""
 REPEAT_MS = 60_000
 """What has not changed is told again after this."""
 PROGRESS = "progress"
@@ -206,13 +208,23 @@ async def _advance(reader: HistorianReader, course: Course, uplink: Uplink, boun
     if not course.until:
         course.until = bound - FIRST_LOOK_MS
     while course.until < bound:
-        end = min(bound, course.until + STEP_MS)
-        found, events = await asyncio.to_thread(_step, reader, course, end)
-        live = end == bound
+        found, events = await asyncio.to_thread(_catch_up, reader, course, bound)
+        live = course.until == bound
         accepted = uplink.accept(found, events=events, state=course.saved(), live=live)
         if not live:
             await accepted
 
 
-def _step(reader: HistorianReader, course: Course, end: int) -> tuple[SampleBatch, Sequence[Event]]:
-    return course.advance(reader.read(course.paths, course.until, end), end)
+def _catch_up(
+    reader: HistorianReader, course: Course, bound: int
+) -> tuple[SampleBatch, Sequence[Event]]:
+    """Steps towards ``bound`` until there is enough for a commit."""
+    found: list[SampleBatch] = []
+    events: list[Event] = []
+    while course.until < bound and sum(map(len, found)) < ENOUGH:
+        end = min(bound, course.until + STEP_MS)
+        rows = reader.read(course.paths, course.until, end)
+        out, happened = course.advance(rows, end)
+        found.append(out)
+        events += happened
+    return SampleBatch.concat(found), events

@@ -63,7 +63,7 @@ def state(demo: Demo, browser: Browser, tmp_path_factory: pytest.TempPathFactory
     page.get_by_label(re.compile("user|name", re.IGNORECASE)).fill(account[1])
     page.get_by_label(re.compile("password", re.IGNORECASE)).fill("wrong")
     page.keyboard.press("Enter")
-    page.get_by_role("alert").wait_for()
+    page.get_by_text("User or password is wrong").wait_for()
     page.get_by_label(re.compile("password", re.IGNORECASE)).fill(account[2])
     page.keyboard.press("Enter")
     page.wait_for_function("() => document.body.innerText.match(/kW/)")
@@ -129,7 +129,9 @@ def test_the_machine_page_shows_signals_trend_health_and_energy(visit: Visit) ->
     )
     assert painted
     assert _fits(page)
-    page.wait_for_function("() => document.body.innerText.match(/\\d+ ?\\/ ?100/)", timeout=60_000)
+    page.wait_for_function(
+        "() => document.body.innerText.match(/\\d+\\s*\\/ ?100/)", timeout=60_000
+    )
 
 
 def test_a_lost_gateway_is_said_and_values_stay(visit: Visit) -> None:
