@@ -77,7 +77,7 @@ class SignalResolver:
             condition=condition,
             inputs=tuple(absolute(n, draft.asset) for n in draft.get("of", [])),
             hidden=draft.get("hidden", False),
-            estimated=draft.get("estimated", False),
+            estimated=self._estimated(draft, origin),
             simulated=self._simulated,
             was=tuple(draft.get("was", [])),
         )
@@ -119,6 +119,13 @@ class SignalResolver:
             draft.complain("scale", "0 would make every value 0")
         if kind is not SignalKind.STATE and draft.given("states"):
             draft.complain("states", f"only a state has states, this is a {kind}")
+
+    def _estimated(self, draft: Draft, origin: Origin) -> bool:
+        """Said so, or derived by twin or analytics of something that is."""
+        if draft.given("estimated") or origin is Origin.EDGE:
+            return bool(draft.get("estimated", False))
+        inputs = (self._drafts.get(absolute(n, draft.asset)) for n in draft.get("of", []))
+        return any(d is not None and bool(d.get("estimated", False)) for d in inputs)
 
     def _states(
         self, draft: Draft, kind: SignalKind, condition: BaseModel | None
