@@ -198,8 +198,9 @@ class Health:
 
     def restore(self, saved: Mapping[str, float]) -> None:
         """See ``Estimator``."""
-        if "level" in saved:
-            self._baseline = Baseline(*(saved[n] for n in ("a", "b", "spread", "level", "ampere")))
+        names = ("a", "b", "spread", "level", "ampere")
+        if all(name in saved for name in names):  # else it is learnt anew
+            self._baseline = Baseline(*(saved[name] for name in names))
 
 
 def health_of(asset: Asset) -> Health | None:
