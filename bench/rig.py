@@ -27,6 +27,8 @@ from simulators.register import Moment
 
 MODULUS = 60_000
 STRIDE = 37
+EXPOSED = 10
+"""So many devices are in the OPC UA server: 1,000 signals where each has 100."""
 
 
 def free_ports(count: int) -> list[int]:
@@ -102,7 +104,11 @@ def write_plant(
     folder: Path, devices: Sequence[Device], ports: Ports, *, embedded: bool, opcua: bool = True
 ) -> Path:
     """plant.yaml for the devices; every signal a measurement, deadband 0."""
-    users = [{"name": "bench", "password": "${KAIKOU_BENCH_PASSWORD}"}]
+    server = {
+        "port": ports.opcua,
+        "users": [{"name": "bench", "password": "${KAIKOU_BENCH_PASSWORD}"}],
+        "assets": [d.name for d in devices[:EXPOSED]],
+    }
     plant = {
         "kaikou": 1,
         "enterprise": "bench",
@@ -114,7 +120,7 @@ def write_plant(
         "edges": {
             "edge1": {
                 "name": {"zh": "网关", "en": "Edge"},
-                **({"opcua": {"port": ports.opcua, "users": users}} if opcua else {}),
+                **({"opcua": server} if opcua else {}),
                 "sources": {
                     f"s{d.number:03d}": {
                         "kind": "modbus",
