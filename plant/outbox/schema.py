@@ -62,6 +62,8 @@ def open_file(
     try:
         connection.set_busy_timeout(500)
         _prepare(connection, path, synchronous, page_limit)
+        if vfs is None:
+            _give_disk(Path(f"{path}-wal"))
     except apsw.BusyError as error:
         connection.close()
         raise Unavailable(f"{path} is open in another process") from error
@@ -71,8 +73,6 @@ def open_file(
     except BaseException:
         connection.close()
         raise
-    if vfs is None:
-        _give_disk(Path(f"{path}-wal"))
     return connection
 
 

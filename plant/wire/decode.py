@@ -194,9 +194,9 @@ def _status(metric: pb.Payload.Metric, null: bool) -> tuple[int, dict[str, Value
     keys, values = metric.properties.keys, metric.properties.values
     properties = {k: _value(v)[0] for k, v in zip(keys, values, strict=False)}
     code, quality = properties.pop("StatusCode", None), properties.pop("Quality", None)
-    if isinstance(code, int):
+    if type(code) is int:  # a boolean is an int too, and no status
         return code & 0xFFFF_FFFF, properties
-    if isinstance(quality, int) and quality != QUALITY_GOOD:
+    if type(quality) is int and quality != QUALITY_GOOD:
         bad = quality == QUALITY_BAD
         return int(StatusCode.Bad if bad else StatusCode.UncertainLastUsableValue), properties
     return (int(StatusCode.BadNoData) if null else 0), properties

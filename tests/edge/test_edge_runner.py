@@ -178,11 +178,32 @@ def test_silence_of_a_living_peer_states_the_value_again() -> None:
     push.opened()
     push.add(SampleBatch.of([0, 1], [1_000, 500], [7.0, 8.0]), 1_000)
     push.add(SampleBatch.of([0], [2_000], [7.5]), 2_300)  # the peer's clock is 0.3 s behind
-    clock[0] = 5.0
-    stated = push.add(SampleBatch.empty(), 7_300)
-    assert stated.signal.tolist() == [0, 1]
-    assert stated.source_time.tolist() == [7_000, 7_000]
-    assert stated.value.tolist() == [7.5, 8.0]
+    stated = {}
+    for second in range(1, 6):
+        clock[0] = float(second)
+        stated[second] = push.add(SampleBatch.empty(), 2_300 + 1_000 * second)
+    assert [s for s, batch in stated.items() if len(batch)] == [1, 2, 3, 4, 5]
+    assert stated[5].signal.tolist() == [0, 1]
+    assert stated[5].source_time.tolist() == [7_000, 7_000]
+    assert stated[5].value.tolist() == [7.5, 8.0]
+
+
+def test_after_a_stall_what_waits_comes_before_what_is_stated_again() -> None:
+    clock = [0.0]
+    push = Restatement(1, monotonic=lambda: clock[0])
+    push.opened()
+    push.add(SampleBatch.of([0], [1_000], [7.0]), 1_000)
+    push.add(SampleBatch.of([0], [2_000], [7.5]), 2_000)
+    clock[0] = 10.0  # nobody asked for ten seconds
+    changed = push.add(SampleBatch.of([0], [3_000], [8.0]), 12_000)
+    assert (changed.source_time.tolist(), changed.value.tolist()) == ([3_000], [8.0])
+    clock[0] = 11.0
+    assert push.add(SampleBatch.of([0], [12_000], [9.0]), 13_000).value.tolist() == [9.0]
+    stated = []
+    for second in (12, 13):
+        clock[0] = float(second)
+        stated.append(push.add(SampleBatch.empty(), 2_000 + 1_000 * second))
+    assert [s.value.tolist() for s in stated] == [[], [9.0]]
 
 
 def test_a_recording_is_never_stated_again() -> None:

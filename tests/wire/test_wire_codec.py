@@ -239,16 +239,21 @@ def check(message: Message, payload: pb.Payload) -> None:
 
 
 def oracle_status(metric: pb.Payload.Metric, null: bool) -> int:
-    found = {
-        k: v.int_value
-        for k, v in zip(metric.properties.keys, metric.properties.values, strict=False)
-        if v.WhichOneof("value") == "int_value"
-    }
-    if "StatusCode" in found:
-        return found["StatusCode"]
-    if found.get("Quality", 192) != 192:
-        return BAD if found["Quality"] == 0 else STALE
+    found = dict(zip(metric.properties.keys, metric.properties.values, strict=False))
+    code, quality = (whole_number(found.get(key)) for key in ("StatusCode", "Quality"))
+    if code is not None:
+        return code & 0xFFFF_FFFF
+    if quality is not None and quality != 192:
+        return BAD if quality == 0 else STALE
     return NO_DATA if null else 0
+
+
+def whole_number(value: pb.Payload.PropertyValue | None) -> int | None:
+    """A property that can be a status: whatever its declared type, it came as a whole number."""
+    if value is None or value.is_null:
+        return None
+    which = value.WhichOneof("value")
+    return getattr(value, which) if which in ("int_value", "long_value") else None
 
 
 @given(payloads())
@@ -267,6 +272,33 @@ def test_rubbish_is_refused_where_protobuf_refuses_it(
         raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
     raw = raw[: data.draw(st.integers(0, len(raw)))] if data.draw(st.booleans()) else raw
     agree(bytes(raw))
+
+
+@pytest.mark.parametrize("null", [False, True])
+@pytest.mark.parametrize(
+    ("given", "status"),
+    [
+        ({"boolean_value": True}, BAD),
+        ({"double_value": 1.0}, BAD),
+        ({"int_value": 1, "is_null": True}, BAD),
+        ({"string_value": "1"}, BAD),
+        ({"long_value": 2**64 - 1}, 0xFFFF_FFFF),
+        ({"int_value": 1}, 1),
+    ],
+)
+def test_only_a_whole_number_is_a_status(given: dict[str, Any], status: int, null: bool) -> None:
+    payload = pb.Payload()
+    metric = payload.metrics.add(alias=1, timestamp=NOW)
+    if null:
+        metric.is_null = True
+    else:
+        metric.double_value = 1.0
+    metric.properties.keys.extend(("Quality", "StatusCode"))
+    metric.properties.values.add(type=3, int_value=0)
+    metric.properties.values.add(type=7, **given)
+    message = decode_payload(payload.SerializeToString())
+    assert message.status.tolist() == [status]
+    check(message, payload)
 
 
 def agree(raw: bytes) -> None:

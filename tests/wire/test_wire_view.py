@@ -16,7 +16,7 @@ from plant.wire.client import MqttClient
 from plant.wire.codec import encode_metrics
 from plant.wire.edge_session import EdgeSession
 from plant.wire.message import Ack, Outgoing, Row, Runs, RunState
-from plant.wire.view import LinkState, LiveView
+from plant.wire.view import SILENT_S, LinkState, LiveView
 from tests.wire.broker_support import DEADLINE_S, Mosquitto, until
 
 NOW = 1_795_000_000_000
@@ -98,11 +98,11 @@ def test_a_dead_device_keeps_its_last_value_and_is_bad() -> None:
 def test_silence_is_a_lost_link_and_a_word_brings_it_back() -> None:
     p = Picture()
     p.born()
-    p.wait(5.0)
+    p.wait(SILENT_S)
     assert p.link() is LinkState.UP
-    p.wait(0.5)
+    p.wait(0.25)
     assert p.link() is LinkState.LOST
-    assert p.view.links()[0].since == NOW + 5250
+    assert p.view.links()[0].since == NOW + SILENT_S * 1000 + 250
     assert p.power() == (3.5, 0)  # no status is invented: the page joins the link's
     before = p.view.revision
     p.send(4.0)

@@ -95,12 +95,17 @@ def open_writable(folder: Path) -> apsw.Connection:
         connection = apsw.Connection(str(folder / FILE))
     except apsw.CantOpenError as error:
         raise Unavailable(f"{folder / FILE}: {error}") from error
-    connection.set_busy_timeout(10_000)
     try:
-        version = check_version(connection, folder)
-    except BaseException:
+        connection.set_busy_timeout(10_000)
+        _prepare(connection, check_version(connection, folder))
+        (folder / SAMPLES).mkdir(exist_ok=True)
+    except BaseException:  # a connection left open would lock out the next try
         connection.close()
         raise
+    return connection
+
+
+def _prepare(connection: apsw.Connection, version: int) -> None:
     if version == 0:
         connection.pragma("auto_vacuum", "incremental")  # sealed batches give their pages back
         with connection:
@@ -110,8 +115,6 @@ def open_writable(folder: Path) -> apsw.Connection:
     connection.pragma("journal_mode", "wal")
     connection.pragma("synchronous", "full")
     connection.pragma("wal_autocheckpoint", _CHECKPOINT_PAGES)
-    (folder / SAMPLES).mkdir(exist_ok=True)
-    return connection
 
 
 def open_readable(folder: Path) -> apsw.Connection:

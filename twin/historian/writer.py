@@ -63,10 +63,14 @@ class EmbeddedWriter:
         self._id: Int32 = np.empty(0, np.int32)  # database id of each declared series, -1: none yet
         self._top: Int64 = np.empty(0, np.int64)  # greatest source time stored, by database id
         self._received = 0
-        self._load()
         from twin.historian.seal import remove_orphans
 
-        remove_orphans(self)
+        try:
+            self._load()
+            remove_orphans(self)
+        except BaseException:
+            self.close()
+            raise
 
     def _load(self) -> None:
         """Take up where the last writer stopped, however it stopped."""
