@@ -5,7 +5,7 @@ import logging
 import socket
 
 from deploy.access import publish_filters
-from plant.errors import ConfigError
+from plant.errors import ConfigError, Unavailable
 from plant.flow.port import Ports
 from plant.flow.supervisor import Supervisor
 from plant.model.plant import Plant
@@ -45,12 +45,11 @@ async def run(plant: Plant, ports: Ports) -> None:
 
 
 def require_free(port: int, what: str) -> None:
-    """ConfigError when something else listens on a loopback port."""
+    """Unavailable when something else listens on a loopback port."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
-            raise ConfigError(
-                f"port {port} for {what} is not to be had: {error.strerror}"
-            ) from error
+            text = f"port {port} for {what} is not to be had: {error.strerror}"
+            raise Unavailable(text) from error

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from deploy.room import HISTORIAN
-from plant.errors import ConfigError
+from plant.errors import ConfigError, Unavailable
 
 
 def backup(data: Path, file: Path) -> str:
@@ -13,7 +13,10 @@ def backup(data: Path, file: Path) -> str:
 
     if not (data / HISTORIAN).is_dir():
         raise ConfigError(f"{data} holds no history; name the data folder with --data")
-    return f"{file}: {archive.backup(data / HISTORIAN, file)}"
+    try:
+        return f"{file}: {archive.backup(data / HISTORIAN, file)}"
+    except OSError as error:  # no such folder, no right, no space
+        raise Unavailable(f"{file} cannot be written: {error.strerror}") from error
 
 
 def restore(file: Path, data: Path) -> str:
@@ -22,7 +25,10 @@ def restore(file: Path, data: Path) -> str:
 
     if not file.is_file():
         raise ConfigError(f"{file} is not there")
-    kept = archive.restore(file, data / HISTORIAN)
+    try:
+        kept = archive.restore(file, data / HISTORIAN)
+    except OSError as error:
+        raise Unavailable(f"{data} cannot take the backup: {error.strerror}") from error
     return f"{data}: {kept}; what came later is covered by gap records"
 
 

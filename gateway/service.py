@@ -34,7 +34,7 @@ class Server(uvicorn.Server):
 
 
 def listen(gateway: Gateway) -> socket.socket:
-    """The listening socket, or a ConfigError that says what is in the way."""
+    """The listening socket, or Unavailable, which says what is in the way."""
     family = socket.AF_INET6 if ":" in gateway.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -43,7 +43,7 @@ def listen(gateway: Gateway) -> socket.socket:
     except OSError as error:
         listener.close()
         text = f"gateway: {gateway.host}:{gateway.port} is not to be had: {error.strerror}"
-        raise ConfigError(f"{text}; another one stands under gateway.port in plant.yaml") from error
+        raise Unavailable(f"{text}; another one is set by gateway.port in plant.yaml") from error
     return listener
 
 

@@ -5,10 +5,11 @@ import json
 import logging
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from plant.errors import ConfigError
+from plant.errors import ConfigError, Unavailable
 from plant.flow.port import Ports
 from plant.flow.supervisor import Supervisor
 from plant.model.plant import Plant
@@ -143,9 +144,17 @@ class Simulation:
         self._ledger.flush()
 
     def _kept(self) -> Mapping[str, Any] | None:
+        """The saved state; None where there is none that this version understands."""
         try:
             kept: Mapping[str, Any] = json.loads(self._state.read_text("utf-8"))
+            World(self._plant, self.world.now_ms).restore(kept)  # a trial, not to stop half-way
         except FileNotFoundError:
+            return None
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            log.warning(
+                "%s is not of this version (%s %s): machines and registers begin anew",
+                self._state, type(error).__name__, error,
+            )  # fmt: skip
             return None
         return kept
 
@@ -174,15 +183,23 @@ async def run(plant: Plant, ports: Ports) -> None:
         for device in devices:
             stack.push_async_callback(device.close)
             if not device.slow:
-                await device.open()
+                await _open(device)
         log.info("simulated devices at %s", ", ".join(_place(d) for d in devices))
         async with Supervisor() as supervisor:
             supervisor.on_signals()
             supervisor.source("world", simulation.live, retry=False)
             for device in devices:
                 if device.slow:
-                    supervisor.source(f"open {_place(device)}", device.open, retry=False)
+                    supervisor.source(f"open {_place(device)}", partial(_open, device), retry=False)
             ports.ready()
+
+
+async def _open(device: Device) -> None:
+    try:
+        await device.open()
+    except OSError as error:
+        text = f"simulated {_place(device)} is not to be had: {error.strerror}"
+        raise Unavailable(text) from error
 
 
 def _place(device: Device) -> str:

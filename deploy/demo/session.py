@@ -19,7 +19,7 @@ from pathlib import Path
 from deploy.access import OBSERVER, publish_filters
 from deploy.demo.fault import announce
 from deploy.process import Process, Processes, room_command
-from deploy.room import ROOMS, claim, read_plant
+from deploy.room import HISTORIAN, ROOMS, claim, read_plant
 from deploy.vault import Vault
 from plant.errors import ConfigError, KaikouError, Unavailable
 from plant.model.plant import Plant
@@ -77,6 +77,14 @@ def environment(plant_file: Path, data: Path) -> dict[str, str]:
     return chosen
 
 
+def restored(data: Path) -> bool:
+    """Whether a folder has a history but no simulated world: a backup was brought into it.
+
+    First rows that run ahead would lie over that history.
+    """
+    return (data / HISTORIAN).exists() and not (data / "simulators" / "world.json").exists()
+
+
 def free_port(wanted: Iterable[str], taken: set[int]) -> int:
     """The first wanted port that nobody listens on, else a free one.
 
@@ -127,7 +135,8 @@ class Session:
         claim(plant, self.data)
         first = self._prepare(plant)
         self._print(f"Kaikou demo: {plant.name.zh} / {plant.name.en}, simulated machines.")
-        self._print(f"data: {self.data} ({'new' if first else 'kept from before'})")
+        kept = "kept from before" if not first else "restored" if restored(self.data) else "new"
+        self._print(f"data: {self.data} ({kept})")
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -176,7 +185,7 @@ class Session:
     async def _start(self, plant: Plant, processes: Processes, first: bool) -> None:
         """Consumers first, sources last; the run-ahead of the physics goes on meanwhile."""
         preload = self.data / "preload.npz"
-        ahead = ["--preload", str(preload)] if first else []
+        ahead = ["--preload", str(preload)] if first and not restored(self.data) else []
         play = [f"--fault={name}" for name in self.faults]
         play += [f"--scenario={self.scenario.resolve()}"] if self.scenario else []
         broker = self._room(processes, "broker")

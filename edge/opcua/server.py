@@ -21,7 +21,7 @@ from edge.opcua.trust import TrustStore
 from edge.opcua.user import Users
 from edge.opcua.vocabulary import ua
 from edge.opcua.window import Window
-from plant.errors import ConfigError
+from plant.errors import ConfigError, Unavailable
 from plant.model.plant import Asset, Plant
 from plant.model.signal import Signal
 
@@ -76,9 +76,8 @@ class _Server(Server):
         except OSError as error:
             await self.iserver.stop()
             self.bserver = None
-            raise ConfigError(
-                f"the OPC UA server cannot listen on {host}:{port}: {error}"
-            ) from error
+            text = f"the OPC UA server cannot listen on {host}:{port}: {error.strerror}"
+            raise Unavailable(text) from error
 
 
 class OpcUaServer:
@@ -94,8 +93,9 @@ class OpcUaServer:
     Raises
     ------
     ConfigError
-        No such server in plant.yaml, no users, a weak password, no valid certificate, or the
-        port is taken.
+        No such server in plant.yaml, no users, a weak password, or no valid certificate.
+    Unavailable
+        The port is taken.
     """
 
     def __init__(

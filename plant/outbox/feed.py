@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
-from plant.errors import ConfigError, Unavailable
+from plant.errors import Unavailable
 from plant.flow.clock import Clock
 from plant.wire.birth import DeviceBirth, MetricBirth
 from plant.wire.edge_session import EdgeSession
@@ -79,7 +79,8 @@ class Feed:
         try:
             server = await asyncio.start_server(self._talk, host, port)
         except OSError as error:
-            raise ConfigError(f"the OPC UA feed cannot listen on {host}:{port}: {error}") from error
+            text = f"the OPC UA feed cannot listen on {host}:{port}: {error.strerror}"
+            raise Unavailable(text) from error
         try:
             yield int(server.sockets[0].getsockname()[1])
         finally:

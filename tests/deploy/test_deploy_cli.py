@@ -86,7 +86,7 @@ def test_a_taken_port_is_one_line(
         other.bind(("127.0.0.1", 0))
         other.listen()
         monkeypatch.setenv("KAIKOU_PORT_MQTT", str(other.getsockname()[1]))
-        assert main(["run", "broker", "demo", "--data", str(tmp_path)]) == 2
+        assert main(["run", "broker", "demo", "--data", str(tmp_path)]) == 3
     err = capsys.readouterr().err.splitlines()
     assert len(err) == 1
     assert "for the MQTT broker is not to be had" in err[0]

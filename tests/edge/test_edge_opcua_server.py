@@ -21,7 +21,7 @@ from edge.opcua import channel
 from edge.opcua.certificate import identity
 from edge.opcua.trust import TrustStore
 from edge.opcua.user import Users
-from plant.errors import ConfigError
+from plant.errors import ConfigError, Unavailable
 from plant.flow.sample import Text
 from plant.flow.status import StatusCode
 from plant.model.plant import OpcUaUser
@@ -366,7 +366,7 @@ async def test_it_does_not_start_with_half_a_certificate(tmp_path: Path) -> None
 
 
 async def test_a_taken_port_is_said_so(running: Running, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot listen"):
+    with pytest.raises(Unavailable, match="cannot listen"):
         async with serving(tmp_path / "other", port=running.server.port):
             pass
 

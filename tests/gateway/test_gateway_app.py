@@ -19,7 +19,7 @@ from edge.adapters import KINDS as SOURCES
 from edge.conditioning import KINDS as CONDITIONS
 from gateway import service
 from gateway.person import People, Right
-from plant.errors import ConfigError
+from plant.errors import Unavailable
 from plant.flow.clock import plant_clock
 from plant.flow.port import Commit, Ports, Series
 from plant.flow.sample import Event, Gap, SampleBatch
@@ -277,5 +277,5 @@ async def test_pages_are_served_with_security_headers(rig: Rig) -> None:
 async def test_a_taken_port_is_one_clear_line(rig: Rig, tmp_path: Path) -> None:
     plant = replace(rig.plant, gateway=Gateway(port=rig.plant.gateway.port))
     ports = Ports(plant_clock(), tmp_path / "second", reader=lambda: None)  # type: ignore[arg-type,return-value]
-    with pytest.raises(ConfigError, match="is not to be had"):
+    with pytest.raises(Unavailable, match="is not to be had"):
         await service.run(plant, ports)

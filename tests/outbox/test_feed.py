@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from plant.errors import ConfigError, Unavailable
+from plant.errors import Unavailable
 from plant.flow.clock import UtcClock
 from plant.flow.live import LiveTable, SignalTable
 from plant.flow.sample import SampleBatch
@@ -117,7 +117,7 @@ async def test_a_client_that_does_not_read_is_cut_off(up, monkeypatch):
 
 async def test_a_port_that_is_taken(up):
     async with up.feed.serve(0) as port:
-        with pytest.raises(ConfigError, match="cannot listen"):
+        with pytest.raises(Unavailable, match="cannot listen"):
             async with up.feed.serve(port):
                 pass
 

@@ -126,6 +126,22 @@ def test_a_second_start_keeps_registers_and_writes_no_rows(demo, tmp_path, monke
     assert second.world.machines["lathe"].wear == 0.0
 
 
+@pytest.mark.parametrize("missing", ["mains", "machines", "everything", "the end"])
+def test_a_state_of_another_version_is_as_none(demo, tmp_path, missing, caplog):
+    clock = ManualClock(MONDAY_8 + 8 * H)
+    first = Simulation(demo, Ports(clock, tmp_path))
+    first.world.advance(first.world.now_ms + 60_000)
+    first.keep()
+    file = tmp_path / "world.json"
+    kept = json.loads(file.read_text("utf-8"))
+    kept.pop(missing, None)
+    text = json.dumps([] if missing == "everything" else kept)
+    file.write_text(text[:-9] if missing == "the end" else text, "utf-8")
+    second = Simulation(demo, Ports(clock, tmp_path))
+    assert second._kept() is None
+    assert [r.levelname for r in caplog.records] == ["WARNING"]
+
+
 def test_a_crash_is_replayed_to_the_same_registers(demo, tmp_path, monkeypatch):
     monkeypatch.setattr("simulators.service.MOST_MS", H)
     clock = ManualClock(MONDAY_8 + 8 * H)
