@@ -14,6 +14,8 @@ def announce(faults: Sequence[str], scenario: Path | None) -> Iterator[str]:
         yield "no fault is played; see --fault"
     for fault in played:
         text = KINDS[fault.kind].text
-        when = f" (after {fault.at_s:g} s)" if fault.at_s else ""
+        said = [f"after {fault.at_s:g} s"] * bool(fault.at_s)
+        said += [f"here with {name}: {value}" for name, value in fault.parameters.items()]
+        when = f" ({', '.join(said)})" if said else ""
         yield f"fault {fault.kind} on the {fault.machine}{when}: {text.en}"
         yield f"      {text.zh}"

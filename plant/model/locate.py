@@ -36,12 +36,17 @@ def dotted(where: Where) -> str:
 
 @dataclass(slots=True)
 class Document:
-    """A YAML file as data, where each thing stands, and what could not be understood."""
+    """A YAML file as data, where each thing stands, and what could not be understood.
+
+    referenced  where a value holds ``${NAME}``
+    unset       where such a name had no value; the reference stands there as it was written
+    """
 
     file: str
     data: object = None
     problems: list[Problem] = field(default_factory=list)
     referenced: set[Where] = field(default_factory=set)
+    unset: set[Where] = field(default_factory=set)
     _keys: dict[Where, tuple[int, int]] = field(default_factory=dict)
     _values: dict[Where, tuple[int, int]] = field(default_factory=dict)
 
@@ -134,6 +139,8 @@ class _Walk:
             return self.loader.construct_object(node)
         self.document.referenced.add(where)
         filled = _REFERENCE.sub(lambda match: self.reference(match, where), text)
+        if where in self.document.unset:
+            return text
         if isinstance(node, yaml.ScalarNode) and node.style in ('"', "'"):
             return filled
         tag = self.loader.resolve(yaml.ScalarNode, filled, (True, False))  # type: ignore[no-untyped-call]
@@ -149,10 +156,13 @@ class _Walk:
                 return Path(file).read_text("utf-8").strip()
             except OSError as error:
                 text = f"{name}_FILE cannot be read: {error}"
-                self.document.problems.append(self.document.problem(where, text))
-                return ""
+                return self.without(where, text)
         if default is not None:
             return default
         text = f"{name} is not set; export {name}, or {name}_FILE with the path of a file"
+        return self.without(where, text)
+
+    def without(self, where: Where, text: str) -> str:
         self.document.problems.append(self.document.problem(where, text))
+        self.document.unset.add(where)
         return ""

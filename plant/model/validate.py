@@ -49,6 +49,8 @@ def validate(
             for detail in error.errors(include_url=False, include_context=True):
                 where, is_key = _place(detail, left)
                 cuts.append(where)
+                if (*base, *where) in document.unset:  # said already
+                    continue
                 if first and not any(where[: len(w)] == w for w in problems):
                     text = _text(detail, model, where)
                     at = _after_missing(detail, where)

@@ -100,6 +100,19 @@ def test_a_reference_is_filled_from_environment_file_or_default(tmp_path: Path) 
     assert _load(tmp_path, text, PORT_FILE=file).edges["edge1"].sources["io"].port == 9
 
 
+def test_a_reference_without_a_value_is_one_problem(tmp_path: Path) -> None:
+    text = VALID.replace("port: 502", 'port: "${PORT}"')
+    text += "broker: {host: 10.0.0.1, username: u, port: '${PORT}', password: '${PW}'}\n"
+    with pytest.raises(ConfigError) as error:
+        _load(tmp_path, text)
+    found = [(p.path, p.text.partition(" ")[0]) for p in error.value.problems]
+    assert sorted(found) == [
+        ("broker.password", "PW"),
+        ("broker.port", "PORT"),
+        ("edges.edge1.sources.io.port", "PORT"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
