@@ -57,10 +57,16 @@ $(PEERS): tests/peers/package-lock.json | install
 	@PATH="$$PATH:$(NODE_PATH)" npm ci --prefix tests/peers --ignore-scripts --silent || \
 	  echo "npm could not fetch the peers of tests/peers; their tests are skipped"
 
+WEB_DEV   := gateway/web/node_modules/typescript/package.json
+
+$(WEB_DEV): gateway/web/package-lock.json | install
+	@PATH="$$PATH:$(NODE_PATH)" npm ci --prefix gateway/web --ignore-scripts --silent && touch $@ || \
+	  echo "npm could not fetch what checks the dashboard; its checks are skipped"
+
 proto: install  ## the protobuf modules of plant/wire anew from their schemas
 	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. plant/wire/sparkplug_b.proto plant/wire/kaikou.proto
 
-test: install system check $(PEERS)  ## check, then every test
+test: install system check $(PEERS) $(WEB_DEV)  ## check, then every test
 	$(BIN)/python -m pytest $(ARGS)
 
 bench: install  ## the benches by name: make bench ARGS="wire --json"

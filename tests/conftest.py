@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-FILES = {"cjk font": "/usr/share/fonts/truetype/wqy/wqy-microhei.ttc"}
+ROOT = Path(__file__).parents[1]
+FILES = {
+    "cjk font": "/usr/share/fonts/truetype/wqy/wqy-microhei.ttc",
+    "axe-core": f"{ROOT}/tests/peers/node_modules/axe-core/axe.min.js",
+    "dashboard tsc": f"{ROOT}/gateway/web/node_modules/typescript/bin/tsc",
+    "dashboard vitest": f"{ROOT}/gateway/web/node_modules/vitest/vitest.mjs",
+}
 IN_CI = os.environ.get("CI", "").lower() == "true"
 
 Need = Callable[[str], str]

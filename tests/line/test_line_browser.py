@@ -81,7 +81,10 @@ def visit(
 ) -> Iterator[Visit]:
     width, height, theme = request.param
     context = browser.new_context(
-        viewport={"width": width, "height": height}, color_scheme=theme, storage_state=state
+        viewport={"width": width, "height": height},
+        color_scheme=theme,
+        storage_state=state,
+        bypass_csp=True,  # the accessibility checker is put into the page
     )
     page = context.new_page()
     visit = Visit(page, demo.until(r"dashboard +(http://\S+)")[1])
@@ -131,6 +134,15 @@ def test_the_machine_page_shows_signals_trend_health_and_energy(visit: Visit) ->
     page.wait_for_function(
         "() => document.body.innerText.match(/\\d+\\s*\\/ ?100/)", timeout=60_000
     )
+
+
+@pytest.mark.parametrize("path", ["/line/housings", "/machine/lathe"])
+@pytest.mark.parametrize("lang", ["zh", "en"])
+def test_axe_finds_nothing(visit: Visit, need: Callable[[str], str], path: str, lang: str) -> None:
+    visit.open(path, lang=lang)
+    visit.page.add_script_tag(path=need("axe-core"))
+    found = visit.page.evaluate("async () => (await axe.run()).violations")
+    assert [(v["id"], v["nodes"][0]["html"]) for v in found] == []
 
 
 def test_a_lost_gateway_is_said_and_values_stay(visit: Visit) -> None:
