@@ -45,7 +45,7 @@ class Derivation:
         """Begin: the host has the live table that everything follows."""
         repeat_ms = int(REPEAT_S * 1000 * max(1.0, self._clock.factor))
         self._host = host
-        self._mono = time.monotonic()
+        self._mono, self._begun = time.monotonic(), self._clock.now()
         self.links = Links(list(self.plant.edges), self._mono)
         host.listening = lambda: self.links.listening(time.monotonic())
         rules = StateRules(list(self.plant.assets.values()), host.table)
@@ -76,7 +76,7 @@ class Derivation:
         """A data event; ``queued``: a row that was accepted now for the first time."""
         if not queued:
             return
-        self._publish(self._mirror.add(event.samples), live=event.live)
+        self._publish(self._mirror.add(event.samples, event.historical), live=event.live)
         found = self._past.add(event.samples, event.historical)
         out = [self._state(f) for f in found]
         for line in self._past_lines if found else ():
@@ -100,6 +100,8 @@ class Derivation:
         states = {a.id: s for a, s in zip(self.rules.machines, told, strict=True)}
         for line in self._lines:
             out += line.tick(now, states, settled)
+        if settled:
+            out += self._mirror.held(self._host.live, self._begun)
         out += self._complete(now, mono)
         self._publish(out, live=True)
 

@@ -225,10 +225,21 @@ class Mirror:
 
     def __init__(self, plant: Plant, table: SignalTable) -> None:
         self._to = {table.add(source): target for source, target in mirrored(plant).items()}
+        self._untold = dict(self._to)
 
-    def add(self, samples: SampleBatch) -> Iterator[Derived]:
+    def add(self, samples: SampleBatch, historical: bool = False) -> Iterator[Derived]:
         """The line's samples that follow from these."""
         for index, path in self._to.items():
             for i in (samples.signal == index).nonzero()[0].tolist():
                 value, status = float(samples.value[i]), int(samples.status[i])
                 yield Derived(path, int(samples.source_time[i]), value, status)
+                if not historical:
+                    self._untold.pop(index, None)
+
+    def held(self, live: LiveTable, since: int) -> Iterator[Derived]:
+        """What stood before this process began, at ``since``, and comes in no row soon."""
+        for index, path in list(self._untold.items()):
+            if live.status[index] == 0:
+                del self._untold[index]
+                if live.source_time[index] < since:
+                    yield Derived(path, since, float(live.value[index]))

@@ -191,6 +191,17 @@ def test_good_and_rejected_parts_of_the_line_are_those_of_its_last_gauge(plant, 
     ]
 
 
+def test_counts_that_stand_are_told_once_after_a_restart(plant, live):
+    mirror = Mirror(plant, live.table)
+    assert not list(mirror.held(live, since=50)), "nothing was heard yet"
+    live.update(batch(live, 7, gauge_good_count=5, gauge_reject_count=1))
+    list(mirror.add(batch(live, 6, gauge_good_count=4), historical=True))
+    list(mirror.add(batch(live, 60, gauge_reject_count=1)))
+    held = [(d.path, d.time, d.value) for d in mirror.held(live, since=50)]
+    assert held == [("hall/good_count", 50, 5.0)]
+    assert not list(mirror.held(live, since=50))
+
+
 def test_counts_rise_over_resets_and_rollovers():
     rise = Rise(modulus=65536.0)
     assert [rise.add(v) for v in (65530, 65535, 4, 10, 2)] == [0, 5, 10, 16, 18]
