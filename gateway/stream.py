@@ -34,15 +34,19 @@ class Viewer:
         self._behind = False
         self._changed = asyncio.Event()
 
-    def offer(self, message: bytes, *, delta: bool = False) -> None:
-        """Hand over a message; a delta that would have to queue makes the viewer fall behind."""
+    def offer(self, message: bytes, *, delta: bool = False) -> bool:
+        """Hand over a message; a delta that would have to queue makes the viewer fall behind.
+
+        False: the viewer does not get it.
+        """
         if delta and (len(self._waiting) > 1 or self._behind):
             self._behind = True
             self.dropped += 1
-            return
+            return False
         if len(self._waiting) < 4:
             self._waiting.append(message)
             self._changed.set()
+        return True
 
     async def next(self, snapshot: Callable[[], bytes]) -> bytes:
         """The next message to send; a snapshot of now where some were missed."""
@@ -76,6 +80,7 @@ class Stream:
         self, live: LiveTable, clock: Clock, links: Callable[[], list[dict[str, object]]]
     ) -> None:
         self.frames = 0
+        self.dropped = 0
         self._live = live
         self._clock = clock
         self._links = links
@@ -136,7 +141,7 @@ class Stream:
             frame = encode({**head, **_columns(samples)})
             self.frames += 1
             for viewer in view.viewers:
-                viewer.offer(frame, delta=True)
+                self.dropped += not viewer.offer(frame, delta=True)
 
     async def run(self) -> None:
         """Tick for as long as somebody watches, with a heartbeat each second."""

@@ -51,5 +51,8 @@ class _Collector:
             GaugeMetricFamily("kaikou_viewers", "WebSockets open", kaikou.stream.viewers),
             GaugeMetricFamily("kaikou_signals", "signals known", len(kaikou.live.table)),
             CounterMetricFamily("kaikou_frames", "frames encoded", kaikou.stream.frames),
+            CounterMetricFamily(
+                "kaikou_frames_dropped", "frames that slow viewers missed", kaikou.stream.dropped
+            ),
             CounterMetricFamily("kaikou_live_updates", "live updates", kaikou.live.revision),
         ]
