@@ -15,7 +15,7 @@ from deploy import broker
 from deploy.access import ANALYTICS, OBSERVER, TWIN, publish_filters
 from deploy.demo.session import free_port
 from deploy.vault import Vault
-from plant.errors import ConfigError
+from plant.errors import Unavailable
 from plant.flow.clock import UtcClock
 from plant.flow.port import Ports
 from plant.model.plant import Broker, Edge, Gateway, Plant
@@ -162,7 +162,7 @@ async def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
         other.listen()
         port = other.getsockname()[1]
         ports = Ports(UtcClock(), tmp_path, options={"accounts": {"a": "b"}})
-        with pytest.raises(ConfigError, match=f"port {port} for the MQTT broker"):
+        with pytest.raises(Unavailable, match=f"port {port} for the MQTT broker"):
             await broker.run(a_plant(port), ports)
 
 
