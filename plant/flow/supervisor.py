@@ -82,10 +82,14 @@ class Supervisor:
 
     ``async with Supervisor() as s: s.start("twin", run); s.source("poll", poll)`` returns when
     everything ended; ``stop()`` (or SIGTERM, SIGINT after ``on_signals()``) cancels the sources.
+
+    deadline_s  after ``stop``, what still runs is cancelled and named
+    settled_s   a task that was retried and runs for so long is back, and that is logged
     """
 
-    def __init__(self, deadline_s: float = 10.0) -> None:
+    def __init__(self, deadline_s: float = 10.0, settled_s: float = 3.0) -> None:
         self.stopping = asyncio.Event()
+        self._settled_s = settled_s
         self.stragglers: list[str] = []
         self._deadline_s = deadline_s
         self._group = asyncio.TaskGroup()
@@ -153,18 +157,22 @@ class Supervisor:
     async def _supervise(self, name: str, run: Run) -> None:
         backoff = Backoff()
         transition = Transition(name)
+
+        def settled() -> None:
+            transition.up()
+            backoff.reset()
+
         while not self.stopping.is_set():
-            started = time.monotonic()
+            works = asyncio.get_running_loop().call_later(self._settled_s, settled)
             try:
                 await run()
             except Unavailable as error:
-                if time.monotonic() - started > 10.0:  # it did work: begin with a short delay
-                    transition.up()
-                    backoff.reset()
                 transition.down(error)
-                await asyncio.sleep(backoff.next())
             else:
                 return
+            finally:
+                works.cancel()
+            await asyncio.sleep(backoff.next())
 
 
 async def _plain(run: Run) -> None:
