@@ -94,11 +94,13 @@ def _victims(file: Path, data: Path, place: Path, port: int, bug: str | None) ->
     return {n: Victim(n, c, place / f"{n}.log") for n, c in commands.items()}
 
 
-def _plan(seconds: float, kills: int, chance: random.Random) -> list[tuple[float, str]]:
-    """Times and victims: random, each at least a sixth of all kills."""
+def _plan(
+    seconds: float, kills: int, victims: Sequence[str], chance: random.Random
+) -> list[tuple[float, str]]:
+    """Times and victims: random, of all three each at least a sixth of all kills."""
     each = kills // 6
-    names = [v for v in VICTIMS for _ in range(each)]
-    names += [chance.choice(VICTIMS) for _ in range(kills - len(names))]
+    names = [v for v in victims for _ in range(each)]
+    names += [chance.choice(victims) for _ in range(kills - len(names))]
     chance.shuffle(names)
     times = sorted(chance.uniform(0.0, seconds) for _ in names)
     return list(zip(times, names, strict=True))
@@ -143,9 +145,9 @@ async def run(given: argparse.Namespace) -> dict[str, object]:
                 for victim in victims.values():
                     victim.start()
                 await _until_ledger(place / "ledger", 60.0)
-                await _kill(victims, _plan(given.seconds, given.kills, chance))
+                await _kill(victims, _plan(given.seconds, given.kills, given.victims, chance))
                 plant = load(file, kinds(), {})
-                drain_s = await _drain(plant, devices, data, place / "ledger")
+                drain_s = await _drain(plant, devices, data, place / "ledger", given.drain)
             except BaseException:
                 for name in victims:
                     log = (place / f"{name}.log").read_text("utf-8", "replace")
@@ -183,8 +185,10 @@ async def _kill(victims: dict[str, Victim], plan: Sequence[tuple[float, str]]) -
         print(f"{at:7.1f} s  {name}", file=sys.stderr)
 
 
-async def _drain(plant: Plant, devices: Sequence[Device], data: Path, ledger: Path) -> float:
-    """Devices fall silent; all that waits in the outbox must come, within a minute."""
+async def _drain(
+    plant: Plant, devices: Sequence[Device], data: Path, ledger: Path, limit_s: float
+) -> float:
+    """Devices fall silent; all that waits in the outbox must come before the limit."""
     start = time.monotonic()
     await asyncio.sleep(5.0)  # the last killed one comes up and reads
     for device in devices:
@@ -192,7 +196,7 @@ async def _drain(plant: Plant, devices: Sequence[Device], data: Path, ledger: Pa
     reader = plant.historian.reader(data / "historian")  # type: ignore[attr-defined]
     try:
         size, quiet_since = -1, start
-        while (now := time.monotonic()) - start < DRAIN_S:
+        while (now := time.monotonic()) - start < limit_s:
             grown = len(of_devices(read_ledger(ledger), ledger_paths(plant, "edge1")))
             if grown != size:  # the edge still says of one device after the other that it is gone
                 size, quiet_since = grown, now
@@ -296,6 +300,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--kills", type=int, default=60)
     parser.add_argument("--rate", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--victims", nargs="+", choices=VICTIMS, default=VICTIMS)
+    parser.add_argument("--drain", type=float, default=DRAIN_S, help="s after the last kill")
     parser.add_argument("--bug", choices=["ack-early"], help="a twin that breaks the promise")
     parser.add_argument("--keep", help="copy the data folder here, to look at")
     parser.add_argument("--json", action="store_true", help="(always: the last line is JSON)")

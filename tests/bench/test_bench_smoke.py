@@ -1,0 +1,118 @@
+"""Every bench at smoke size: its last line is JSON and says that nothing was lost.
+
+Figures of time and load are looked at by people, never by a test.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from bench.__main__ import names
+
+ROOT = Path(__file__).parents[2]
+TIMEOUT_S = 240.0
+SMOKED = {"chaos", "health", "powercut", "recorded", "road", "wire"}
+BY_HAND = {"start"}
+"""Installs a fresh clone from the package registries."""
+
+pytestmark = pytest.mark.timeout(TIMEOUT_S + 30)
+
+
+def bench(*argv: object) -> dict[str, Any]:
+    """Run a bench as people do; the object of its last line."""
+    command = [sys.executable, "-m", "bench", *map(str, argv), "--json"]
+    done = subprocess.run(
+        command, cwd=ROOT, check=False, capture_output=True, text=True, timeout=TIMEOUT_S
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    assert told["machine"]["cores"] > 0
+    return told
+
+
+def test_every_bench_is_run_here_or_known_to_be_run_by_hand() -> None:
+    assert set(names()) == SMOKED | BY_HAND
+
+
+@pytest.mark.parametrize("broker", ["embedded", "mosquitto"])
+def test_the_road_loses_nothing(broker: str, need: Callable[[str], str]) -> None:
+    if broker == "mosquitto":
+        need("mosquitto")
+    told = bench("road", "--seconds", 3, "--rate", 500, "--broker", broker)
+    assert (told["lost"], told["dropped_before_accept"]) == (0, 0)
+    assert told["asked"] == 500
+    assert told["rate"] > 0
+    assert told["shown"] > 0
+    assert not told["asyncua_in_edge"]
+
+
+def test_kills_lose_and_double_nothing(need: Callable[[str], str]) -> None:
+    need("mosquitto")
+    told = bench("chaos", "--seconds", 6, "--kills", 6, "--rate", 500)
+    assert told["accepted"] > 0
+    assert min(told["kills"].values()) >= 1
+    zeros = ("missing", "doubled", "declared_gaps", "not_served")
+    assert [told[name] for name in zeros] == [0, 0, 0, 0]
+
+
+def test_a_twin_that_acknowledges_too_early_is_seen(need: Callable[[str], str]) -> None:
+    need("mosquitto")
+    told = bench(
+        "chaos", "--seconds", 8, "--kills", 4, "--victims", "twin", "--rate", 500,
+        "--bug", "ack-early", "--drain", 8,
+    )  # fmt: skip
+    assert told["bug"] == "ack-early"
+    assert told["missing"] > 0
+
+
+def test_power_cuts_lose_nothing_that_was_synced() -> None:
+    told = bench("powercut", "--cuts", 60, "--seed", 7)
+    assert told["cuts"] >= 60
+    assert told["accepted"] > 0
+    assert [told[name] for name in ("missing", "damaged", "half_done")] == [0, 0, 0]
+    assert bench("powercut", "--cuts", 20, "--seed", 7, "--synchronous", "normal")["missing"] > 0
+
+
+@pytest.mark.parametrize("protocol", ["modbus", "opcua"])
+def test_a_record_comes_back_as_it_is_in_the_file(protocol: str, tmp_path: Path) -> None:
+    told = bench("recorded", "--file", a_record(tmp_path), "--protocol", protocol)
+    assert (told["rows_missed"], told["items_wrong"]) == (0, 0)
+    assert told["max_relative_error"] <= 1e-6
+    assert told[protocol]["rows"] == 80
+    assert told[protocol]["unknown_s"] == {"m1": 3600.0, "m2": 3600.0}
+    assert told[protocol]["unknown_wrong"] == 0
+
+
+def a_record(folder: Path) -> Path:
+    """Two machines, forty rows each, an hour of which nobody knows."""
+    chance = Random(3)
+    lines = ["ts,asset,items,status,status_time,power_avg,cycle_time,alarm,product"]
+    for asset in (1, 2):
+        at, items = datetime(2024, 3, 1, tzinfo=UTC), 0
+        for n in range(40):
+            at += timedelta(seconds=3600 if n == 20 else chance.randrange(1, 20))
+            items += chance.randrange(3)
+            power, duration = chance.uniform(0, 9), chance.uniform(0, 60)
+            lines.append(
+                f"{at.isoformat()},{asset},{items},{chance.randrange(4)},{duration:.3f},"
+                f"{power:.4f},{duration / 2:.2f},0,{chance.randrange(3)}"
+            )
+    file = folder / "record.csv"
+    file.write_text("\n".join(lines) + "\n", "utf-8")
+    return file
+
+
+def test_a_worn_bearing_is_told_from_a_loose_sensor() -> None:
+    told = bench("health", "--seeds", 1)
+    assert told["alarmed"] == told["worn"] == 1
+    assert told["lead_min"] > 0  # minutes of fault time, on the plant clock
+    assert told["loose_as_sensor"] == told["loose"] == 1
+    nothing = ("alarms_on_sound", "sensor_doubted_on_sound", "false_before_onset")
+    assert [told[name] for name in nothing] == [0, 0, 0]
