@@ -14,12 +14,13 @@ from plant.model.plant import Plant
 from plant.model.signal import Origin, Signal
 from plant.wire.host_event import Data
 from plant.wire.topic import NodeId
-from twin.host import Host
+from twin.host import NODE, Host
 from twin.line import Derived, LineTwin, Mirror, PastLine
 from twin.link import SETTLE_S, UP, Links
 from twin.state import STATE, Found, MachineStates, PastStates, StateRules
 
 REPEAT_S = 60.0
+COUNTS_S = 30.0
 COMPLETE_S = 2.0
 """How often "complete up to" is told while it moves."""
 
@@ -65,6 +66,7 @@ class Derivation:
         self._repeat_ms = repeat_ms
         self._complete_told: dict[str, int] = {}
         self._complete_at = 0.0
+        self._counts_at = 0.0
 
     def warm(self, reader: HistorianReader) -> None:
         """Take up what the counters said in the last hours; called before anything runs."""
@@ -103,6 +105,7 @@ class Derivation:
         if settled:
             out += self._mirror.held(self._host.live, self._begun)
         out += self._complete(now, mono)
+        out += self._counts(now, mono)
         self._publish(out, live=True)
 
     def _state(self, found: Found) -> Derived:
@@ -129,6 +132,17 @@ class Derivation:
             if state == UP and complete and complete != self._complete_told.get(edge):
                 self._complete_told[edge] = complete
                 yield Derived(f"{edge}/complete_up_to", now, float(complete))
+
+    def _counts(self, now: int, mono: float) -> Iterable[Derived]:
+        """What the way into the historian holds, dropped and heard again."""
+        assert self._host is not None  # noqa: S101
+        if mono < self._counts_at:
+            return
+        self._counts_at = mono + COUNTS_S
+        intake = self._host.intake
+        yield Derived(f"{NODE}/queued_samples", now, float(intake.queued))
+        yield Derived(f"{NODE}/dropped_samples", now, float(intake.count.dropped_samples))
+        yield Derived(f"{NODE}/repeated_rows", now, float(intake.count.again))
 
     def _publish(self, derived: Iterable[Derived], live: bool) -> None:
         known = [d for d in derived if d.path in self._index]

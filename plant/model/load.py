@@ -31,6 +31,8 @@ from plant.model.signal import Label, Signal, SignalKind
 from plant.model.validate import did_you_mean, validate
 
 KINDS = ("sources", "conditions", "historians")
+TWIN = "kaikou_twin"
+"""The Sparkplug node that the twin publishes as; it is an asset too, with counts of its own."""
 
 
 def load(
@@ -157,8 +159,9 @@ class _Loader:
         }
 
     def _all_assets(self, shape: PlantShape) -> dict[str, AssetShape]:
-        """The plant's assets, and those that come with its edges and lines."""
-        own = {id: AssetShape(type="edge", name=e.name, edge=id) for id, e in shape.edges.items()}
+        """The plant's assets, and those that come with its edges, its lines and the twin."""
+        own = {TWIN: AssetShape(type="twin", name=LabelShape(zh="孪生", en="Twin"))}
+        own |= {id: AssetShape(type="edge", name=e.name, edge=id) for id, e in shape.edges.items()}
         own |= {
             id: AssetShape(type="production_line", name=x.name, signals=_buffers(x, shape.assets))
             for id, x in shape.lines.items()
