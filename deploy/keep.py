@@ -6,13 +6,15 @@ from pathlib import Path
 from deploy.room import HISTORIAN
 from plant.errors import ConfigError, Unavailable
 
+FOLDER = "name the data folder with --data (the demo's is data/demo)"
+
 
 def backup(data: Path, file: Path) -> str:
     """Copy the historian of a data folder into one file; says what was copied."""
     from twin import backup as archive
 
     if not (data / HISTORIAN).is_dir():
-        raise ConfigError(f"{data} holds no history; name the data folder with --data")
+        raise ConfigError(f"{data} holds no history; {FOLDER}")
     try:
         return f"{file}: {archive.backup(data / HISTORIAN, file)}"
     except OSError as error:  # no such folder, no right, no space
@@ -36,7 +38,7 @@ def trust(data: Path, edge: str | None, fingerprint: str | None) -> Iterator[str
     """Accept a client's certificate, named by the beginning of its fingerprint; or list them."""
     folders = sorted(data.glob(f"opcua-{edge or '*'}"))
     if not folders:
-        raise ConfigError(f"{data} holds no OPC UA server; name the data folder with --data")
+        raise ConfigError(f"{data} holds no OPC UA server; {FOLDER}")
     if fingerprint and len(folders) > 1:
         names = ", ".join(f.name.removeprefix("opcua-") for f in folders)
         raise ConfigError(f"several edges have an OPC UA server; say which with --edge: {names}")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from deploy.cli import DEMO_PLANT, main
-from deploy.demo.session import environment, free_port
+from deploy.demo.session import environment, free_port, restored
 from deploy.room import claim, read_plant
 from plant.errors import ConfigError
 
@@ -90,6 +90,29 @@ def test_a_taken_port_is_one_line(
     err = capsys.readouterr().err.splitlines()
     assert len(err) == 1
     assert "for the MQTT broker is not to be had" in err[0]
+
+
+def test_a_backup_that_cannot_be_written_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from twin.historian.embedded import Embedded
+
+    (tmp_path / "historian").mkdir()
+    Embedded(kind="embedded").writer(tmp_path / "historian").close()
+    file = tmp_path / "absent" / "b.tar"
+    assert main(["backup", str(file), "--data", str(tmp_path)]) == 3
+    assert capsys.readouterr().err.splitlines() == [
+        f"{file} cannot be written: No such file or directory"
+    ]
+
+
+def test_a_history_without_a_simulated_world_was_restored(tmp_path: Path) -> None:
+    assert not restored(tmp_path)
+    (tmp_path / "historian").mkdir()
+    assert restored(tmp_path)
+    (tmp_path / "simulators").mkdir()
+    (tmp_path / "simulators" / "world.json").touch()
+    assert not restored(tmp_path)
 
 
 def test_no_command_helps_a_newcomer(capsys: pytest.CaptureFixture[str]) -> None:
