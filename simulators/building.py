@@ -1,14 +1,11 @@
 """The building: mains voltage, base load, and the incoming meter that sees the sum of all."""
 
 from random import Random
-from typing import TYPE_CHECKING
 
 from plant.model.plant import Asset
 from simulators.item import Meter
 from simulators.machine import GOOD, Machine, Published
-
-if TYPE_CHECKING:
-    from simulators.world import World
+from simulators.surroundings import Surroundings
 
 NOMINAL_V = 220.0
 DAY_KW = (6.0, 10.0)
@@ -30,7 +27,7 @@ class Building(Machine):
         self._phases = [self.wander(0.4, 90.0) for _ in SHARES]
         self.voltage = (NOMINAL_V, NOMINAL_V, NOMINAL_V)
 
-    def step(self, world: "World", dt_s: float) -> None:
+    def step(self, world: Surroundings, dt_s: float) -> None:
         """6 to 10 kW by day, 2 to 3 by night; the mains sag a little under load."""
         low, high = DAY_KW if world.calendar.by_day(world.now_ms) else NIGHT_KW
         middle, half = (low + high) / 2.0, (high - low) / 2.0
@@ -41,7 +38,7 @@ class Building(Machine):
         self.voltage = (a, b, c)
         self.meter(dt_s)
 
-    def published(self, world: "World") -> Published:
+    def published(self, world: Surroundings) -> Published:
         """Nobody measures it."""
         return {}
 
@@ -58,20 +55,20 @@ class Incomer(Machine):
         self.ratio = asset.parameters.get("transformer_ratio", 1.0)
         self.energy_kwh = self.meter_kwh = READING_KWH * self.ratio
 
-    def step(self, world: "World", dt_s: float) -> None:
+    def step(self, world: Surroundings, dt_s: float) -> None:
         """After all others: add their power up."""
         self.power_kw = world.total_kw
         self.power_factor = world.power_factor
         self.meter(dt_s)
 
-    def phase_a(self, world: "World") -> tuple[float, ...]:
+    def phase_a(self, world: Surroundings) -> tuple[float, ...]:
         """Current of each phase, primary, A."""
         return tuple(
             self.power_kw * 1000.0 * share / (volts * self.power_factor)
             for share, volts in zip(SHARES, world.voltage, strict=True)
         )
 
-    def published(self, world: "World") -> Published:
+    def published(self, world: Surroundings) -> Published:
         """What its data items tell, times the transformers' ratio."""
         found = {
             "energy": (int(self.meter_kwh / self.ratio * 100 + 1e-6) / 100 * self.ratio, GOOD),

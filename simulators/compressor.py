@@ -2,14 +2,12 @@
 
 import math
 from random import Random
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from plant.model.plant import Asset
 from simulators.machine import GOOD, Machine, Published
 from simulators.register import Register, RegisterMap, running_number
-
-if TYPE_CHECKING:
-    from simulators.world import World
+from simulators.surroundings import Surroundings
 
 LOADED_KW, UNLOADED_KW, STOPPED_KW = 23.0, 7.0, 0.1
 DELIVERY_M3_MIN = 3.6
@@ -58,7 +56,7 @@ class Compressor(Machine):
         self._volts = (220.0, 220.0, 220.0)
         self._amps = 0.0
 
-    def step(self, world: "World", dt_s: float) -> None:
+    def step(self, world: Surroundings, dt_s: float) -> None:
         """Air in, air out; the pressure switch decides."""
         use = LEAK * (self.bar + 1.0) / MEAN_BAR_ABS + world.air_use()
         if use > LEAK * 1.2:
@@ -106,7 +104,7 @@ class Compressor(Machine):
         if self.mode != STOPPED:
             self.run_s += dt_s
 
-    def published(self, world: "World") -> Published:
+    def published(self, world: Surroundings) -> Published:
         """What meter and controller show."""
         return {
             "activity": (self.mode, GOOD),

@@ -6,7 +6,7 @@ told the ratio), so a bearing that is to last twenty minutes does.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from plant.errors import ConfigError
 from plant.model.signal import Label
@@ -15,9 +15,15 @@ from simulators.machine import Machine
 from simulators.mill import Mill
 from simulators.press import Press
 from simulators.station import Station
+from simulators.surroundings import Surroundings
 
-if TYPE_CHECKING:
-    from simulators.world import World
+
+class Stage(Surroundings, Protocol):
+    """Surroundings whose machines a fault can reach."""
+
+    @property
+    def machines(self) -> Mapping[str, Machine]:
+        """By asset id."""
 
 
 @dataclass(slots=True)
@@ -36,7 +42,7 @@ class Fault:
     clock_s: float = 0.0
     phase: str = "waiting"
 
-    def step(self, world: "World", dt_s: float) -> None:
+    def step(self, world: Stage, dt_s: float) -> None:
         """Let ``dt_s`` of fault time pass."""
         self.clock_s += dt_s
         if self.phase == "over" or self.clock_s < self.at_s:
@@ -216,7 +222,7 @@ def parse(text: str) -> Fault:
     return Fault(name, machine or KINDS[name].usual, at_s)
 
 
-def fit(faults: Sequence[Fault], world: "World") -> None:
+def fit(faults: Sequence[Fault], world: Stage) -> None:
     """Complain of what cannot happen to the machines that there are."""
     problems = []
     for fault in faults:

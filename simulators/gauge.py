@@ -2,15 +2,13 @@
 
 from collections.abc import Mapping
 from random import Random
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from plant.model.plant import Asset
 from simulators.machine import GOOD, Published
 from simulators.register import Register, RegisterMap, running_number
 from simulators.station import Condition, Station
-
-if TYPE_CHECKING:
-    from simulators.world import World
+from simulators.surroundings import Surroundings
 
 
 class Gauge(Station):
@@ -24,12 +22,12 @@ class Gauge(Station):
         self.good = 0
         self.rejects = 0
 
-    def draw(self, world: "World", dt_s: float) -> None:
+    def draw(self, world: Surroundings, dt_s: float) -> None:
         """A small drive and a controller."""
         self.power_kw = 0.30 if self.condition == Condition.WORKING else 0.15
         self.power_factor = 0.60
 
-    def finished(self, world: "World") -> None:
+    def finished(self, world: Surroundings) -> None:
         """The part's own history decides."""
         good = self.random.random() >= (self.part or 0.0)
         if good:
@@ -45,7 +43,7 @@ class Gauge(Station):
             "reject_count": (float(self.rejects), self.rejects & 0xFFFF),
         }
 
-    def published(self, world: "World") -> Published:
+    def published(self, world: Surroundings) -> Published:
         """Contacts and both counts."""
         return {
             "contacts": (self.contacts, GOOD),

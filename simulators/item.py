@@ -2,10 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, TypeVar
 
-if TYPE_CHECKING:
-    from simulators.world import World
+from simulators.surroundings import Surroundings
 
 M = TypeVar("M")
 
@@ -29,14 +28,14 @@ class Meter(Generic[M]):
     registers and currents show the primary divided by it.
     """
 
-    energy_kwh: Callable[[M, "World"], float]
-    power_kw: Callable[[M, "World"], Sequence[float]]
-    voltage_v: Callable[[M, "World"], Sequence[float]]
-    current_a: Callable[[M, "World"], Sequence[float]]
-    power_factor: Callable[[M, "World"], float]
+    energy_kwh: Callable[[M, Surroundings], float]
+    power_kw: Callable[[M, Surroundings], Sequence[float]]
+    voltage_v: Callable[[M, Surroundings], Sequence[float]]
+    current_a: Callable[[M, Surroundings], Sequence[float]]
+    power_factor: Callable[[M, Surroundings], float]
     ratio: Callable[[M], float] = lambda m: 1.0
 
-    def items(self, machine: M, world: "World") -> dict[str, bytes]:
+    def items(self, machine: M, world: Surroundings) -> dict[str, bytes]:
         """Every data item by its identifier (DI3 first), and the blocks that group them."""
         ratio = self.ratio(machine)
         power = [p / ratio for p in self.power_kw(machine, world)]

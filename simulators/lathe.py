@@ -2,15 +2,13 @@
 
 import math
 from random import Random
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from plant.model.plant import Asset
 from simulators.machine import ESTIMATED, GOOD, Published
 from simulators.register import Register, RegisterMap, running_number
 from simulators.station import Condition, Station
-
-if TYPE_CHECKING:
-    from simulators.world import World
+from simulators.surroundings import Surroundings
 
 LOAD_S = 5.0
 """Unclamp, change the part, clamp: the spindle stands."""
@@ -45,7 +43,7 @@ class Lathe(Station):
         self.load = 0.0
         self._ct_a = 0.0
 
-    def draw(self, world: "World", dt_s: float) -> None:
+    def draw(self, world: Surroundings, dt_s: float) -> None:
         """Roughing takes most, finishing least; worn bearings take a little more."""
         noise, material = self._noise.step(dt_s), self._material.step(dt_s)
         working = self.condition == Condition.WORKING
@@ -110,7 +108,7 @@ class Lathe(Station):
         super().heal()
         self.wear = self.looseness = 0.0
 
-    def published(self, world: "World") -> Published:
+    def published(self, world: Surroundings) -> Published:
         """Activity, current, estimated power, vibration, parts."""
         activity = 0 if self._ct_a < 1.0 else 2 if self.condition == Condition.WORKING else 1
         return {

@@ -3,14 +3,12 @@
 import math
 from collections.abc import Mapping
 from random import Random
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from plant.flow.status import StatusCode
 from plant.model.plant import Asset
 from simulators.link import Link
-
-if TYPE_CHECKING:
-    from simulators.world import World
+from simulators.surroundings import Surroundings
 
 GOOD = int(StatusCode.Good)
 ESTIMATED = int(StatusCode.Uncertain)
@@ -74,7 +72,7 @@ class Machine:
         self.wanders.append(noise)
         return noise
 
-    def step(self, world: "World", dt_s: float) -> None:
+    def step(self, world: Surroundings, dt_s: float) -> None:
         """Let ``dt_s`` of plant time pass."""
         raise NotImplementedError
 
@@ -94,7 +92,7 @@ class Machine:
         factor = self.asset.parameters.get("power_factor", 0.8)
         return ROOT3 * volts * current_a * factor / 1000.0
 
-    def published(self, world: "World") -> Published:
+    def published(self, world: Surroundings) -> Published:
         """What the edge would publish of this machine now."""
         raise NotImplementedError
 

@@ -2,15 +2,13 @@
 
 from collections.abc import Mapping
 from random import Random
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from plant.model.plant import Asset
 from simulators.machine import GOOD, Published
 from simulators.node import Node
 from simulators.station import Condition, Station
-
-if TYPE_CHECKING:
-    from simulators.world import World
+from simulators.surroundings import Surroundings
 
 STATES = {
     Condition.OFF: 0,
@@ -43,7 +41,7 @@ class Mill(Station):
         self.tool_wear = 0.0
         self.spindle_speed = 0.0
 
-    def draw(self, world: "World", dt_s: float) -> None:
+    def draw(self, world: Surroundings, dt_s: float) -> None:
         """Four tools a part, a moment without cutting between them."""
         noise, material = self._noise.step(dt_s), self._material.step(dt_s)
         self.spindle_speed = 0.0
@@ -73,7 +71,7 @@ class Mill(Station):
         """It tells its own total."""
         return {}
 
-    def published(self, world: "World") -> Published:
+    def published(self, world: Surroundings) -> Published:
         """What its server tells."""
         return {
             "machine_state": (STATES[Condition(self.condition)], GOOD),

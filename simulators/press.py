@@ -3,16 +3,14 @@
 import math
 from collections.abc import Mapping
 from random import Random
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from plant.flow.status import StatusCode
 from plant.model.plant import Asset
 from simulators.machine import GOOD, Published
 from simulators.register import Register, RegisterMap, running_number
 from simulators.station import Condition, Station
-
-if TYPE_CHECKING:
-    from simulators.world import World
+from simulators.surroundings import Surroundings
 
 PRESSURE_SPAN_BAR = (0.0, 250.0)
 OIL_SPAN_DEGC = (0.0, 100.0)
@@ -60,7 +58,7 @@ class Press(Station):
         """Every bush sits differently tight."""
         self.target_bar = self.random.uniform(85.0, 155.0)
 
-    def draw(self, world: "World", dt_s: float) -> None:
+    def draw(self, world: Surroundings, dt_s: float) -> None:
         """Pressure in the middle of a cycle; the pump's power follows it, the oil follows that."""
         noise = self._noise.step(dt_s)
         aim = IDLE_BAR
@@ -110,7 +108,7 @@ class Press(Station):
         energy = (self.s0_pulses / 1000.0, self.s0_pulses & 0xFFFF)
         return {**super().counts(), "energy": energy}
 
-    def published(self, world: "World") -> Published:
+    def published(self, world: Surroundings) -> Published:
         """Contacts, the two loops, and what the pulses tell."""
         lost = (math.nan, int(StatusCode.BadSensorFailure))
         return {

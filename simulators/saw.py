@@ -1,15 +1,12 @@
 """The band saw: a stack light, part pulses, a clamp-on current transformer."""
 
 from random import Random
-from typing import TYPE_CHECKING
 
 from plant.model.plant import Asset
 from simulators.machine import ESTIMATED, GOOD, Published
 from simulators.register import Moment, Register, RegisterMap, running_number
 from simulators.station import Condition, Station
-
-if TYPE_CHECKING:
-    from simulators.world import World
+from simulators.surroundings import Surroundings
 
 IDLE_KW = 0.7
 LAMPS = {
@@ -32,7 +29,7 @@ class Saw(Station):
         self._blade = self.wander(0.15, 900.0)
         self._ct_a = 0.0
 
-    def draw(self, world: "World", dt_s: float) -> None:
+    def draw(self, world: Surroundings, dt_s: float) -> None:
         """The cut takes most in the middle of the billet; red lamp: the motor is off."""
         noise, blade = self._noise.step(dt_s), self._blade.step(dt_s)
         if self.condition == Condition.WORKING and self.progress_s > 4.0:
@@ -58,7 +55,7 @@ class Saw(Station):
             return False
         return color != "amber" or moment.real_s % 1.0 < 0.5
 
-    def published(self, world: "World") -> Published:
+    def published(self, world: Surroundings) -> Published:
         """Light, activity, current, estimated power, parts."""
         light = {"": 0, "green": 20, "amber": 41, "red": 50}[LAMPS[Condition(self.condition)]]
         activity = 0 if self._ct_a < 0.4 else 2 if self.condition == Condition.WORKING else 1

@@ -4,13 +4,11 @@ from collections import deque
 from collections.abc import Mapping
 from enum import IntEnum
 from random import Random
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from plant.model.plant import Asset
 from simulators.machine import Machine
-
-if TYPE_CHECKING:
-    from simulators.world import World
+from simulators.surroundings import Surroundings
 
 
 class Condition(IntEnum):
@@ -105,7 +103,7 @@ class Station(Machine):
         self.since_s = 0.0
         self.pulse_at_ms = 0
 
-    def step(self, world: "World", dt_s: float) -> None:
+    def step(self, world: Surroundings, dt_s: float) -> None:
         """Work, wait or stand, then draw the power that goes with it."""
         self.since_s += dt_s
         if self.stop_left_s > 0.0:
@@ -116,7 +114,7 @@ class Station(Machine):
         self.draw(world, dt_s)
         self.meter(dt_s)
 
-    def draw(self, world: "World", dt_s: float) -> None:
+    def draw(self, world: Surroundings, dt_s: float) -> None:
         """Set power, power factor and whatever else follows the condition."""
         raise NotImplementedError
 
@@ -157,7 +155,7 @@ class Station(Machine):
         """Signals counted from a hardware counter -> total, and what the 16-bit counter shows."""
         return {"part_count": (float(self.parts), self.parts & 0xFFFF)}
 
-    def _run(self, world: "World", dt_s: float) -> None:
+    def _run(self, world: Surroundings, dt_s: float) -> None:
         over_s = 0.0
         if self.part is not None:
             if self.progress_s < self.this_cycle_s:
@@ -191,7 +189,7 @@ class Station(Machine):
     def begin(self) -> None:
         """A new part is clamped: draw what differs from part to part."""
 
-    def _finish(self, world: "World") -> None:
+    def _finish(self, world: Surroundings) -> None:
         """The part is done; ``progress_s`` infinite says that it is counted already."""
         self.progress_s = float("inf")
         self.parts += 1
@@ -202,11 +200,11 @@ class Station(Machine):
         if self.random.random() * self.STOP_EVERY < 1.0:
             self.stop(self.random.uniform(*self.STOP_S))
 
-    def finished(self, world: "World") -> None:
+    def finished(self, world: Surroundings) -> None:
         """A part left the machine."""
         world.note(self.id, "part", count=self.parts)
 
-    def _enter(self, world: "World", condition: Condition) -> None:
+    def _enter(self, world: Surroundings, condition: Condition) -> None:
         if condition != self.condition:
             world.note(
                 self.id, "condition", to=condition.name.lower(), after_s=round(self.since_s, 1)

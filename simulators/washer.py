@@ -2,16 +2,14 @@
 
 import math
 from random import Random
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from plant.model.plant import Asset
 from simulators.item import Meter
 from simulators.machine import GOOD, Published
 from simulators.register import Register, RegisterMap, running_number
 from simulators.station import Condition, Station
-
-if TYPE_CHECKING:
-    from simulators.world import World
+from simulators.surroundings import Surroundings
 
 HEATER_KW = 15.0
 ON_BELOW, OFF_ABOVE = 58.0, 62.0
@@ -36,7 +34,7 @@ class Washer(Station):
         self.heating = False
         self.energy_kwh = self.meter_kwh = 18_304.17
 
-    def draw(self, world: "World", dt_s: float) -> None:
+    def draw(self, world: Surroundings, dt_s: float) -> None:
         """The thermostat reads the sensor, which lags the water by half a minute."""
         noise = self._noise.step(dt_s)
         washing = self.condition == Condition.WORKING
@@ -51,7 +49,7 @@ class Washer(Station):
         self.power_kw = 0.4 + pump_kw + HEATER_KW * (1.0 + 0.1 * noise) * self.heating
         self.power_factor = 0.98 if self.heating else 0.80
 
-    def published(self, world: "World") -> Published:
+    def published(self, world: Surroundings) -> Published:
         """Contacts, tank, and what its meter shows."""
         return {
             "contacts": (self.contacts, GOOD),
