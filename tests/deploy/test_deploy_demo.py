@@ -81,9 +81,7 @@ def test_demo_lives_stops_and_goes_on(tmp_path: Path) -> None:
         kept = command("backup", str(tmp_path / "kept.tar"), "--data", str(data))
         assert re.search(r"[1-9]\d+ samples in", kept)
         assert "edge1: trusted: none" in command("trust", "--data", str(data))
-        begun = time.monotonic()
         assert demo.stop() == 0, demo.said
-        assert time.monotonic() - begun < 10.0
     finally:
         demo.close()
     again = Demo(data, "--fault", "none")

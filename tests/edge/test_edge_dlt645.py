@@ -17,6 +17,7 @@ from edge.adapters.dlt645_item import ITEMS
 from plant.errors import DecodeError, Unavailable
 from plant.flow.clock import UtcClock
 from plant.flow.status import StatusCode
+from tests.edge.tcp_support import listening
 
 FIRST, SECOND = "000000000001", "202611220002"
 
@@ -181,15 +182,8 @@ class Bus:
 @asynccontextmanager
 async def bus(meters: dict[str, dict[str, bytes]]) -> AsyncIterator[Bus]:
     one = Bus(meters)
-    server = await asyncio.start_server(one.serve, "127.0.0.1", 0)
-    one.port = server.sockets[0].getsockname()[1]
-    try:
+    async with listening(one):
         yield one
-    finally:
-        server.close()
-        for writer in list(one.writers):
-            writer.close()
-        await server.wait_closed()
 
 
 VOLTS = bytes.fromhex("042214220122")

@@ -17,6 +17,7 @@ from edge.adapters.modbus_point import WIDTH, RegisterPoint
 from plant.errors import Unavailable
 from plant.flow.clock import ManualClock, UtcClock
 from plant.flow.status import StatusCode
+from tests.edge.tcp_support import listening
 
 FORMAT = {
     "uint16": "H",
@@ -76,15 +77,8 @@ class Peer:
 @asynccontextmanager
 async def peer(answer: Answer) -> AsyncIterator[Peer]:
     one = Peer(answer)
-    server = await asyncio.start_server(one.serve, "127.0.0.1", 0)
-    one.port = server.sockets[0].getsockname()[1]
-    try:
+    async with listening(one):
         yield one
-    finally:
-        server.close()
-        for writer in list(one.writers):
-            writer.close()
-        await server.wait_closed()
 
 
 def registers(words: dict[int, int]) -> Answer:

@@ -161,7 +161,9 @@ def test_complete_up_to_follows_the_acknowledgements() -> None:
     assert p.view.links()[0].complete_up_to == NOW + 3000
 
 
-async def publish(broker: Broker, edge: EdgeSession, stop: asyncio.Event) -> None:
+async def publish(
+    broker: Broker, edge: EdgeSession, begun: asyncio.Event, stop: asyncio.Event
+) -> None:
     """An edge that answers rebirth requests."""
     async with MqttClient(broker, "edge1", edge.will(0)) as mqtt:
         await mqtt.subscribe(edge.subscriptions)
@@ -172,6 +174,7 @@ async def publish(broker: Broker, edge: EdgeSession, stop: asyncio.Event) -> Non
             count += 1
             body = encode_metrics(np.array([128]), SampleBatch.of([0], [NOW], [float(count)]))
             await mqtt.publish(edge.data("lathe", body, NOW))
+            begun.set()
             try:
                 async with asyncio.timeout(0.05):
                     messages = await mqtt.receive()
@@ -183,10 +186,10 @@ async def publish(broker: Broker, edge: EdgeSession, stop: asyncio.Event) -> Non
 
 
 async def test_a_view_that_comes_late_asks_and_then_follows(broker: Broker) -> None:
-    stop = asyncio.Event()
+    begun, stop = asyncio.Event(), asyncio.Event()
     view = LiveView("g", ["edge1"], host_id="kaikou", clock=ManualClock(NOW))
-    edge = asyncio.ensure_future(publish(broker, EdgeSession("g", "edge1"), stop))
-    await asyncio.sleep(0.2)
+    edge = asyncio.ensure_future(publish(broker, EdgeSession("g", "edge1"), begun, stop))
+    await until(begun.is_set, "the edge")
     watching = asyncio.ensure_future(view.run(broker, "view"))
     try:
         await until(lambda: view.table.get("lathe/power") is not None, "the birth")
@@ -204,7 +207,9 @@ async def test_a_lost_broker_makes_everything_unknown(mosquitto: Mosquitto) -> N
     stop = asyncio.Event()
     view = LiveView("g", ["edge1"], host_id="kaikou", clock=ManualClock(NOW))
     watching = asyncio.ensure_future(view.run(mosquitto.broker, "view"))
-    edge = asyncio.ensure_future(publish(mosquitto.broker, EdgeSession("g", "edge1"), stop))
+    edge = asyncio.ensure_future(
+        publish(mosquitto.broker, EdgeSession("g", "edge1"), asyncio.Event(), stop)
+    )
     try:
         await until(lambda: view.links()[0].state is LinkState.UP, "the link")
         mosquitto.kill()
