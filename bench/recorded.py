@@ -28,6 +28,7 @@ from deploy.kinds import kinds
 from plant.flow.port import HistorianReader
 from plant.model.load import load
 
+RECORD = "sme-retrofit-power/company_A_labelled_subset_first70.csv"
 LONGEST_MS = 15 * 60_000
 ROOMS = ("broker", "simulators", "twin", "edge")
 SIGNALS = {
@@ -219,10 +220,16 @@ async def _whole(
 def main(argv: list[str]) -> int:
     """Parse, run, print."""
     parser = argparse.ArgumentParser(prog="bench recorded", description=__doc__)
-    parser.add_argument("--file", type=Path, required=True, help="a CSV of this shape")
+    parser.add_argument(
+        "--file", type=Path, help=f"a CSV of this shape (default: {RECORD} under KAIKOU_DATA)"
+    )
     parser.add_argument("--protocol", choices=["modbus", "opcua", "both"], default="both")
     parser.add_argument("--json", action="store_true", help="(always: the last line is JSON)")
     given = parser.parse_args(argv)
+    if given.file is None and (data := os.environ.get("KAIKOU_DATA")):
+        given.file = Path(data) / RECORD
+    if given.file is None or not given.file.is_file():
+        parser.error(f"no record: give --file, or KAIKOU_DATA with {RECORD} in it")
     os.environ.setdefault("KAIKOU_BENCH_PASSWORD", "bench-" + os.urandom(8).hex())
     protocols = ["modbus", "opcua"] if given.protocol == "both" else [given.protocol]
     figures = {p: asyncio.run(run(given.file.resolve(), p)) for p in protocols}
