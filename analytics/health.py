@@ -196,6 +196,11 @@ class Health:
             else {}
         )
 
+    def warm(self, rows: SampleBatch, now: int) -> None:
+        """Take readings again that an earlier process took, so that the index is known at once."""
+        if self._baseline is not None:
+            self._take(rows, now)
+
     def restore(self, saved: Mapping[str, float]) -> None:
         """See ``Estimator``."""
         names = ("a", "b", "spread", "level", "ampere")

@@ -13,12 +13,12 @@ import numpy as np
 
 from analytics.consumption import Consumption
 from analytics.estimator import Estimator
-from analytics.health import health_of
+from analytics.health import Health, health_of
 from analytics.unassigned import unassigned_of
 from plant.errors import ConfigError, Unavailable
 from plant.flow.clock import Clock
 from plant.flow.port import HistorianReader, Ports
-from plant.flow.sample import Event, SampleBatch
+from plant.flow.sample import Event, Int64, SampleBatch
 from plant.flow.supervisor import Supervisor, Transition
 from plant.model.plant import Plant
 from plant.model.signal import Origin
@@ -36,6 +36,8 @@ ENOUGH = 2000
 """Samples of one commit while much is worked off."""
 REPEAT_MS = 60_000
 """What has not changed is told again after this."""
+WARM_MS = 600_000
+"""So much of what was worked on already fills the windows of a new process."""
 PROGRESS = "progress"
 
 
@@ -66,7 +68,7 @@ class Course:
         self.paths = list(dict.fromkeys(p for e in self.estimators for p in e.inputs))
         self.published = plant.published(Origin.ANALYTICS)
         self.until = int(saved.get(PROGRESS, {}).get("until", 0))
-        self._begun = self.until > 0
+        self._begun = self.resumed = self.until > 0
         self._index = {s.path: i for i, s in enumerate(self.published)}
         place = {p: i for i, p in enumerate(self.paths)}
         self._inputs = [np.array([place[p] for p in e.inputs]) for e in self.estimators]
@@ -82,6 +84,14 @@ class Course:
         for estimator in self.estimators:
             estimator.restore(saved.get(estimator.name, {}))
 
+    def warm(self, rows: SampleBatch) -> None:
+        """Fill windows with rows before ``until``; nothing follows from them again."""
+        self.resumed = False
+        rows = rows.take(np.argsort(rows.source_time, kind="stable"))
+        for estimator, inputs in zip(self.estimators, self._inputs, strict=True):
+            if isinstance(estimator, Health):
+                estimator.warm(_of(rows, inputs, len(self.paths)), self.until)
+
     def advance(self, rows: SampleBatch, now: int) -> tuple[SampleBatch, Sequence[Event]]:
         """Work on the rows before ``now``; what is worth telling, and what happened."""
         self._begun |= len(rows) > 0
@@ -95,12 +105,7 @@ class Course:
         for estimator, inputs, outputs in zip(
             self.estimators, self._inputs, self._outputs, strict=True
         ):
-            here = np.full(len(self.paths), -1, np.int32)
-            here[inputs] = np.arange(len(inputs), dtype=np.int32)
-            at = here[rows.signal]
-            mine = rows.take(at >= 0)
-            mine = SampleBatch.of(at[at >= 0], mine.source_time, mine.value, mine.status)
-            out = estimator.update(mine, now)
+            out = estimator.update(_of(rows, inputs, len(self.paths)), now)
             signal = outputs[out.signal]
             known = signal >= 0
             out = SampleBatch.of(signal, out.source_time, out.value, out.status)
@@ -128,6 +133,15 @@ class Course:
         self._told_status[kept.signal] = kept.status
         self._told_at[kept.signal] = kept.source_time
         return kept
+
+
+def _of(rows: SampleBatch, inputs: Int64, paths: int) -> SampleBatch:
+    """The rows of some of the paths; ``signal`` counts in ``inputs`` then."""
+    here = np.full(paths, -1, np.int32)
+    here[inputs] = np.arange(len(inputs), dtype=np.int32)
+    at = here[rows.signal]
+    mine = rows.take(at >= 0)
+    return SampleBatch.of(at[at >= 0], mine.source_time, mine.value, mine.status)
 
 
 async def run(plant: Plant, ports: Ports) -> None:
@@ -207,6 +221,9 @@ async def _advance(reader: HistorianReader, course: Course, uplink: Uplink, boun
         return
     if not course.until:
         course.until = bound - FIRST_LOOK_MS
+    if course.resumed:
+        before = course.until - WARM_MS
+        course.warm(await asyncio.to_thread(reader.read, course.paths, before, course.until))
     while course.until < bound:
         found, events = await asyncio.to_thread(_catch_up, reader, course, bound)
         live = course.until == bound

@@ -15,7 +15,8 @@ def announce(faults: Sequence[str], scenario: Path | None) -> Iterator[str]:
     for fault in played:
         text = KINDS[fault.kind].text
         said = [f"after {fault.at_s:g} s"] * bool(fault.at_s)
-        said += [f"here with {name}: {value}" for name, value in fault.parameters.items()]
+        given = [f"{name}: {value}" for name, value in fault.parameters.items()]
+        said += [f"here with {', '.join(given)}"] * bool(given)
         when = f" ({', '.join(said)})" if said else ""
         yield f"fault {fault.kind} on the {fault.machine}{when}: {text.en}"
         yield f"      {text.zh}"
