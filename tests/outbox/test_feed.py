@@ -35,12 +35,15 @@ class Screen:
         self.session = HostSession("g", ["edge1"], SignalTable())
         self.live = LiveTable(self.session.table)
         self.log = []
+        self.times = []
 
     async def watch(self, port):
         async for topic, payload in FeedClient(port):
             for event in self.session.on_message(topic, payload, time.monotonic()):
-                if isinstance(event, Data) and event.live:
-                    self.live.update(event.samples)
+                if isinstance(event, Data):
+                    self.times += event.samples.source_time.tolist()
+                    if event.live:
+                        self.live.update(event.samples)
                 elif isinstance(event, (Born, Died)):
                     self.log.append((type(event).__name__, event.device))
 
@@ -95,9 +98,11 @@ async def test_the_past_is_not_told(up):
     async with up.feed.serve(0) as port:
         watching = asyncio.create_task(screen.watch(port))
         await until(lambda: screen.log)
-        await up.accept(SampleBatch.of([0], [1_700_000_000_000], [1.0]), live=False)
+        past = 1_700_000_000_000
+        await up.accept(SampleBatch.of([0], [past], [1.0]), live=False)
         await up.accept(SampleBatch.of([0], [CLOCK.now()], [2.0]))
         await until(lambda: screen.value("lathe/power") == 2.0)
+        assert past not in screen.times
         watching.cancel()
 
 
