@@ -103,6 +103,8 @@ def _text(detail: ErrorDetails, model: type[BaseModel], where: Where) -> str:
         return "unknown key" + did_you_mean(where[-1], _fields_at(model, where[:-1]))
     if detail["type"] == "missing":
         return "is missing"
+    if detail["type"] == "model_type":
+        return f"should be keys with values, not {detail['input']!r}"
     if detail["type"] == "string_pattern_mismatch" and "[key]" in detail["loc"]:
         return "not an id: letters, digits and underscore, starting with a letter"
     text = detail["msg"].removeprefix("Value error, ")

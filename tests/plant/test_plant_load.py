@@ -119,7 +119,7 @@ def test_a_reference_without_a_value_is_one_problem(tmp_path: Path) -> None:
         ("kaikou: [1\n", r"plant.yaml:\d+:\d+: not YAML"),
         ("broker: {port: ${PORT}}\n", r'plant.yaml:1:\d+: not YAML: .* quoted: "\$\{NAME\}"'),
         ("", "is empty"),
-        ("- a\n", "valid dictionary"),
+        ("- a\n", "should be keys with values"),
         ("kaikou: 2\n", "kaikou"),
     ],
 )
