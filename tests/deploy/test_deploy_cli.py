@@ -128,6 +128,7 @@ def test_demo_chooses_free_ports_and_keeps_what_it_chose(tmp_path: Path) -> None
     assert set(SECRETS) <= set(first)
     assert environment(DEMO_PLANT, tmp_path) == first
     with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a demo may just have ended
         other.bind(("127.0.0.1", int(first["KAIKOU_PORT_WEB"])))
         other.listen()
         moved = environment(DEMO_PLANT, tmp_path)
