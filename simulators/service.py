@@ -25,6 +25,8 @@ log = logging.getLogger("kaikou.simulators")
 TICK_S = (0.05, 0.25)
 """Least and most real seconds between looks at the clock; a fast plant is looked at more often."""
 KEEP_S = 10.0
+ANEW_MS = 600_000
+"""A world that begins anew beside an edge that has counted already begins so long ago."""
 MOST_MS = HOURS * 3_600_000
 SLICE = 2_000
 """Steps in one piece; the event loop gets its turn between pieces."""
@@ -99,6 +101,8 @@ class Simulation:
             rows = write_preload(Path(str(file)), recorder, world)
             log.info("ran %d hours ahead: %d first rows", HOURS, rows)
         else:
+            if self._state.exists():  # of another version: the edge goes on counting from before
+                world.now_ms = self._begin(ANEW_MS)
             world.advance(self._clock.now())
         self._begin_faults()
         self.keep()

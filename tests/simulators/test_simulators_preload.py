@@ -138,8 +138,10 @@ def test_a_state_of_another_version_is_as_none(demo, tmp_path, missing, caplog):
     text = json.dumps([] if missing == "everything" else kept)
     file.write_text(text[:-9] if missing == "the end" else text, "utf-8")
     second = Simulation(demo, Ports(clock, tmp_path))
-    assert second._kept() is None
+    second.start()
     assert [r.levelname for r in caplog.records] == ["WARNING"]
+    assert second.world.now_ms == clock.now()
+    assert second.world.machines["lathe"].parts < 15, "not the parts of eight hours"
 
 
 def test_a_crash_is_replayed_to_the_same_registers(demo, tmp_path, monkeypatch):
