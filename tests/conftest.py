@@ -2,14 +2,18 @@
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).parents[1]
+if TYPE_CHECKING:
+    from tests.wire.broker_support import Mosquitto
+
 FILES = {
     "cjk font": "/usr/share/fonts/truetype/wqy/wqy-microhei.ttc",
     "axe-core": f"{ROOT}/tests/peers/node_modules/axe-core/axe.min.js",
@@ -79,3 +83,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def need(pytestconfig: pytest.Config) -> Need:
     """``need("mosquitto")`` gives its path, or skips the test and says so at the end."""
     return pytestconfig.stash[SERVICES].need
+
+
+@pytest.fixture
+async def mosquitto(need: Need, tmp_path: Path) -> AsyncIterator["Mosquitto"]:
+    """A running mosquitto."""
+    from tests.wire.broker_support import Mosquitto
+
+    it = Mosquitto(need("mosquitto"), tmp_path)
+    await it.start()
+    yield it
+    it.kill()

@@ -4,13 +4,13 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from deploy.process import Process, Processes
 from plant.errors import ConfigError, Unavailable
+from tests.wire.broker_support import until
 
 READY = "import os\nfd = int(os.environ['KAIKOU_READY_FD'])\nos.write(fd, b'1'); os.close(fd)\n"
 WAIT = "import signal\nsignal.sigwait({signal.SIGTERM})\n"
@@ -28,12 +28,6 @@ class Heard:
 
 def start(processes: Processes, name: str, code: str) -> Process:
     return processes.start(name, [sys.executable, "-c", code])
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 async def test_ready_lines_and_stop(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ from tests.edge.opcua_support import (
     node,
     trust,
 )
-from tests.wire.broker_support import Mosquitto
+from tests.wire.broker_support import Mosquitto, until
 
 EDGE = an_asset("edge1", [a_signal("edge1", "outbox_rows", unit="")])
 STATE = a_signal("lathe", "state", origin=Origin.TWIN)
@@ -75,13 +75,6 @@ def a_folder(data: Path, name: str = "edge1") -> Path:
     folder = data / name
     folder.mkdir(exist_ok=True)
     return folder
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for something to become true."""
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 def accept(uplink: Uplink, path: str, value: float, status: int = 0, time: int = T0) -> Any:

@@ -16,6 +16,7 @@ from plant.outbox.feed import FeedClient
 from plant.outbox.uplink import Uplink
 from plant.wire.host_event import Born, Data, Died
 from plant.wire.host_session import HostSession
+from tests.wire.broker_support import until
 
 CLOCK = UtcClock()
 
@@ -50,12 +51,6 @@ class Screen:
     def value(self, path):
         index = self.session.table.get(path)
         return None if index is None else float(self.live.value[index])
-
-
-async def until(condition, deadline_s=10.0):
-    async with asyncio.timeout(deadline_s):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """SIGKILL of a real publisher under load: every row it called durable reaches the twin, once."""
 
 import asyncio
-import importlib.util
 import random
 import signal
 import sys
@@ -9,11 +8,8 @@ from pathlib import Path
 
 import pytest
 
-_spec = importlib.util.spec_from_file_location(
-    "outbox_conftest", Path(__file__).with_name("conftest.py")
-)
-kit = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(kit)
+from tests.outbox.outbox_support import Twin
+from tests.wire.broker_support import until
 
 CHILD = """
 import asyncio, os, sys
@@ -87,17 +83,20 @@ class Publisher:
         ledger = self.folder / "ledger"
         return ledger.read_text().splitlines() if ledger.exists() else []
 
+    async def reached(self, count):
+        await until(lambda: len(self.lines()) >= count, f"row {count}", 30)
+
 
 @pytest.mark.slow
 async def test_every_durable_row_arrives_once(mosquitto, tmp_path):
     chance = random.Random(5)
     publisher = Publisher(tmp_path, mosquitto.port)
-    async with kit.Twin(mosquitto.broker).running() as twin:
+    async with Twin(mosquitto.broker).running() as twin:
         for _ in range(8):
             before = len(publisher.lines())
             child = await publisher.start("feed")
             want = before + chance.randrange(10, 3000)
-            await kit.until(lambda want=want: len(publisher.lines()) >= want, 30)
+            await publisher.reached(want)
             child.send_signal(signal.SIGKILL)
             await child.wait()
         child = await publisher.start("drain")
@@ -120,19 +119,19 @@ async def test_a_broker_that_is_killed_under_load_loses_nothing(mosquitto, tmp_p
     child = await publisher.start("feed")
     marks, stored = None, {}
     for _ in range(3):
-        twin = kit.Twin(mosquitto.broker)
+        twin = Twin(mosquitto.broker)
         twin.marks = marks or twin.marks
         async with twin.running():
             want = len(publisher.lines()) + 500
-            await kit.until(lambda want=want: len(publisher.lines()) >= want, 30)
-            await kit.until(lambda twin=twin: len(twin.stored) > 200, 30)
+            await publisher.reached(want)
+            await twin.holds(200)
             mosquitto.kill()
         marks = twin.marks
         stored.update({key: [*stored.get(key, []), *v] for key, v in twin.stored.items()})
-        mosquitto.start()
+        await mosquitto.start()
     child.kill()
     await child.wait()
-    twin = kit.Twin(mosquitto.broker)
+    twin = Twin(mosquitto.broker)
     twin.marks = marks
     async with twin.running():
         child = await publisher.start("drain")

@@ -1,8 +1,6 @@
 """The whole way over a real broker: accepted, sent, acknowledged, gone from the outbox."""
 
 import asyncio
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,19 +11,8 @@ from plant.flow.status import StatusCode
 from plant.model.plant import Outbox as Options
 from plant.model.signal import SignalKind
 from plant.outbox.uplink import Uplink
-
-_spec = spec_from_file_location("outbox_conftest", Path(__file__).with_name("conftest.py"))
-kit = module_from_spec(_spec)
-_spec.loader.exec_module(kit)
-GROUP, NODE, HOST, Twin, running, until, signal = (
-    kit.GROUP,
-    kit.NODE,
-    kit.HOST,
-    kit.Twin,
-    kit.running,
-    kit.until,
-    kit.signal,
-)
+from tests.outbox.outbox_support import GROUP, HOST, NODE, Twin, running, signal
+from tests.wire.broker_support import until
 
 SIGNALS = [
     signal("lathe/power"),
@@ -99,7 +86,7 @@ async def test_rows_of_earlier_processes_come_first(mosquitto, tmp_path):
         for n in range(3):
             times.append(CLOCK.now() - 1000 + n)
             await up.accept(sample(0, n, times[-1]), state={"saw": {"total": n}})
-    mosquitto.start()
+    await mosquitto.start()
     up = uplink(mosquitto, tmp_path)
     assert up.saved["saw"] == {"total": 2}
     assert up.outbox.trusted_ms > 0
@@ -136,12 +123,12 @@ async def test_a_broker_that_goes_and_comes(mosquitto, tmp_path):
             mosquitto.kill()
             marks = twin.marks
         await up.accept(sample(0, 2))
-        mosquitto.start()
+        await mosquitto.start()
         again = Twin(mosquitto.broker)
         again.marks = marks
         async with again.running() as twin:
             await up.accept(sample(0, 3))
-            await until(lambda: up.outbox.count.rows == 0 and len(twin.stored) == 2, 20)
+            await until(lambda: up.outbox.count.rows == 0 and len(twin.stored) == 2, deadline_s=20)
             assert sorted(v[0][0] for v in twin.stored.values()) == [2, 3]
 
 
@@ -174,7 +161,7 @@ async def test_rows_of_a_removed_device_are_delivered(mosquitto, tmp_path):
     mosquitto.kill()
     async with running(up):
         await up.accept(SampleBatch.of([0, 2], 1_700_000_000_000, [1.0, 2.0]))
-    mosquitto.start()
+    await mosquitto.start()
     left = [SIGNALS[1], SIGNALS[4]]  # lathe/state and the edge's own: mill and power are gone
     up = uplink(mosquitto, tmp_path, left)
     async with Twin(mosquitto.broker).running() as twin, running(up):
@@ -230,9 +217,9 @@ async def test_dropped_rows_arrive_as_a_gap(mosquitto, tmp_path, monkeypatch):
     async with running(up):
         for n in range(60):
             await up.accept(sample(0, n, 1_700_000_000_000 + n))
-        mosquitto.start()
+        await mosquitto.start()
         async with Twin(mosquitto.broker).running() as twin:
-            await until(lambda: up.outbox.count.rows == 0, 20)
+            await until(lambda: up.outbox.count.rows == 0, deadline_s=20)
             gaps = twin.records
             assert sum(g.samples for g in gaps) + len(twin.stored) == 60
             assert {g.edge for g in gaps} == {f"{GROUP}/{NODE}"}

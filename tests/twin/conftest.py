@@ -4,8 +4,6 @@ import asyncio
 import os
 import signal as signals
 from contextlib import asynccontextmanager
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
 from types import SimpleNamespace
 from zoneinfo import ZoneInfo
 
@@ -26,12 +24,8 @@ from plant.model.plant import (
 )
 from plant.model.signal import Label, Origin, Signal, SignalKind
 from plant.outbox.uplink import Uplink
+from tests.wire.broker_support import until
 from twin.historian.embedded import Embedded
-
-_spec = spec_from_file_location("outbox_kit", Path(__file__).parents[1] / "outbox" / "conftest.py")
-_kit = module_from_spec(_spec)
-_spec.loader.exec_module(_kit)
-mosquitto = _kit.mosquitto
 
 NAME = Label("名", "name")
 K = SignalKind
@@ -90,12 +84,6 @@ def a_plant(broker, simulated=False):
         lines={"hall": line}, edges={"edge1": Edge("edge1", NAME, {})},
         assets={a.id: a for a in assets}, simulated=simulated, hash="0",
     )  # fmt: skip
-
-
-async def until(condition, deadline_s=15.0):
-    async with asyncio.timeout(deadline_s):
-        while not condition():
-            await asyncio.sleep(0.02)
 
 
 @asynccontextmanager

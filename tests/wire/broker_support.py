@@ -14,10 +14,12 @@ from plant.wire.client import MqttClient
 DEADLINE_S = 15.0
 
 
-async def until(condition: Callable[[], object], what: str = "it") -> None:
-    """Wait for a condition, at most ``DEADLINE_S``."""
+async def until(
+    condition: Callable[[], object], what: str = "it", deadline_s: float = DEADLINE_S
+) -> None:
+    """Wait for a condition; a deadline that passes is a failure."""
     try:
-        async with asyncio.timeout(DEADLINE_S):
+        async with asyncio.timeout(deadline_s):
             while not condition():
                 await asyncio.sleep(0.01)
     except TimeoutError:

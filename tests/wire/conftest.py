@@ -9,15 +9,6 @@ from plant.model.plant import Broker
 from tests.wire.broker_support import Mosquitto, amqtt_broker
 
 
-@pytest.fixture
-async def mosquitto(need: Callable[[str], str], tmp_path: Path) -> AsyncIterator[Mosquitto]:
-    """A running mosquitto."""
-    it = Mosquitto(need("mosquitto"), tmp_path)
-    await it.start()
-    yield it
-    it.kill()
-
-
 @pytest.fixture(params=["mosquitto", "amqtt"])
 async def broker(
     request: pytest.FixtureRequest, need: Callable[[str], str], tmp_path: Path

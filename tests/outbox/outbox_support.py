@@ -1,23 +1,19 @@
-"""A broker of one's own and a small twin that keeps what it is told in memory."""
+"""A small twin that keeps what it is told in memory, and an uplink at work."""
 
 import asyncio
-import socket
-import subprocess
 import time
 from collections import defaultdict
 from contextlib import asynccontextmanager
 
-import pytest
-
 from plant.errors import Unavailable
 from plant.flow.live import LiveTable, SignalTable
-from plant.model.plant import Broker
 from plant.model.signal import Label, Origin, Signal, SignalKind
 from plant.wire.client import MqttClient
 from plant.wire.host_event import Born, Data, Died, RebirthWanted, RunsAnnounced
 from plant.wire.host_session import HostSession, rebirth_command
 from plant.wire.message import Ack, Outgoing
 from plant.wire.topic import NodeId, ack_topic
+from tests.wire.broker_support import until
 
 GROUP, NODE, HOST = "kaikou-test", "edge1", "kaikou"
 
@@ -25,54 +21,6 @@ GROUP, NODE, HOST = "kaikou-test", "edge1", "kaikou"
 def signal(path, kind=SignalKind.MEASUREMENT, **more):
     asset, _, name = path.partition("/")
     return Signal(path, asset, name, Label(name, name), kind, origin=Origin.EDGE, **more)
-
-
-async def until(condition, deadline_s=10.0, what="it"):
-    async with asyncio.timeout(deadline_s):
-        while not condition():
-            await asyncio.sleep(0.01)
-
-
-class Mosquitto:
-    """A mosquitto on a free port, without persistence."""
-
-    def __init__(self, program, folder):
-        self.program, self.folder = program, folder
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            self.port = s.getsockname()[1]
-        self.process = None
-        self.broker = Broker("127.0.0.1", self.port)
-
-    def start(self):
-        config = self.folder / "mosquitto.conf"
-        config.write_text(f"listener {self.port} 127.0.0.1\nallow_anonymous true\n")
-        self.process = subprocess.Popen(
-            [self.program, "-c", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 0.2).close()
-            except OSError:
-                time.sleep(0.02)
-            else:
-                return
-        raise AssertionError("mosquitto does not answer")
-
-    def kill(self):
-        if self.process:
-            self.process.kill()
-            self.process.wait()
-            self.process = None
-
-
-@pytest.fixture
-def mosquitto(need, tmp_path):
-    server = Mosquitto(need("mosquitto"), tmp_path)
-    server.start()
-    yield server
-    server.kill()
 
 
 class Twin:
@@ -171,6 +119,9 @@ class Twin:
         self.records += [*event.events, *event.gaps]
         self.marks[row.run] = row.offset
         await self.ack(mqtt)
+
+    async def holds(self, count):
+        await until(lambda: len(self.stored) > count, f"row {count}", 30)
 
     def value(self, path):
         return float(self.live.value[self.session.table.index(path)])
