@@ -20,6 +20,7 @@ from plant.flow.sample import Event, Gap, Int32, Int64, SampleBatch, Text, Wavef
 from plant.model.signal import SignalKind
 from twin.historian.aggregate import Window, aggregate
 from twin.historian.hot import HotLog, decode_hot
+from twin.historian.record import read_events, read_gaps, read_texts, read_waveforms
 from twin.historian.segment import (
     SEGMENT_COLUMNS,
     Segment,
@@ -158,60 +159,23 @@ class EmbeddedReader:
 
     def texts(self, paths: Sequence[str], start: int, end: int) -> Sequence[Text]:
         """See ``HistorianReader``."""
-        found: dict[tuple[int, int], Text] = {}
         with self._transaction() as db:
-            for index, path in enumerate(paths):
-                rows = select(
-                    db,
-                    "SELECT time, text, status FROM text JOIN signal ON signal.id = text.signal"
-                    " WHERE path = ? AND time >= ? AND time < ? ORDER BY time, received",
-                    (path, start, end),
-                )
-                for time, text, status in rows:
-                    found[index, time] = Text(index, time, text, status)
-        return sorted(found.values(), key=lambda t: (t.time, t.signal))
+            return read_texts(db, paths, start, end)
 
     def waveforms(self, paths: Sequence[str], start: int, end: int) -> Sequence[Waveform]:
         """See ``HistorianReader``."""
-        found: dict[tuple[int, int], Waveform] = {}
         with self._transaction() as db:
-            for index, path in enumerate(paths):
-                rows = select(
-                    db,
-                    "SELECT start, rate_hz, block, status FROM waveform"
-                    " JOIN signal ON signal.id = waveform.signal"
-                    " WHERE path = ? AND start >= ? AND start < ? ORDER BY start, received",
-                    (path, start, end),
-                )
-                for begin, rate, block, status in rows:
-                    data = np.frombuffer(block, "<f4")
-                    found[index, begin] = Waveform(index, begin, rate, data, status)
-        return sorted(found.values(), key=lambda w: (w.start, w.signal))
+            return read_waveforms(db, paths, start, end)
 
     def events(self, start: int, end: int) -> Sequence[Event]:
         """See ``HistorianReader``."""
         with self._transaction() as db:
-            rows = select(
-                db,
-                "SELECT time, asset, kind, data FROM event WHERE time >= ? AND time < ?"
-                " ORDER BY time, id",
-                (start, end),
-            )
-            return [Event(time, asset, kind, json.loads(data)) for time, asset, kind, data in rows]
+            return read_events(db, start, end)
 
     def gaps(self, start: int, end: int) -> Sequence[Gap]:
         """See ``HistorianReader``."""
         with self._transaction() as db:
-            rows = select(
-                db,
-                "SELECT edge, first, last, samples, reason, signals FROM gap"
-                " WHERE (first < ? AND last >= ?) OR last = 0 ORDER BY first, id",
-                (end, start),
-            )
-            return [
-                Gap(edge, first, last, samples, reason, tuple(json.loads(signals)))
-                for edge, first, last, samples, reason, signals in rows
-            ]
+            return read_gaps(db, start, end)
 
     def paths(self) -> Sequence[str]:
         """See ``HistorianReader``."""

@@ -5,7 +5,6 @@ lock only while it takes what to seal and while it names the new file in the man
 """
 
 import fcntl
-import json
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -22,6 +21,7 @@ from plant.flow.port import Commit, Series
 from plant.flow.sample import Gap, Int32, Int64, SampleBatch
 from twin.historian.duplicate import new_rounds
 from twin.historian.hot import HotLog, decode_hot, encode_hot
+from twin.historian.record import write_records
 from twin.historian.segment import SignalSpans, connect, newest, scan
 from twin.historian.store import SAMPLES, open_writable, select, writing
 
@@ -141,7 +141,9 @@ class EmbeddedWriter:
                         stored.append((_insert_hot(db, rows), rows))
                         last = received + k
                     last = received + max(len(stored) - 1, 0)
-                    self._write_rest(db, commit, last)
+                    series = [t.signal for t in commit.texts] + [w.signal for w in commit.waveforms]
+                    self._known(db, np.array(series, np.int64))
+                    write_records(db, commit, self._id, last)
                     db.executemany(
                         "INSERT INTO mark VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
                         " offset = max(offset, excluded.offset), written = excluded.written",
@@ -244,58 +246,6 @@ class EmbeddedWriter:
         self._duck.unregister("late")
         return newest(found)
 
-    def _write_rest(self, db: apsw.Connection, commit: Commit, received: int) -> None:
-        """Texts, waveforms, events and gap records, each by the duplicate rule."""
-        series = [t.signal for t in commit.texts] + [w.signal for w in commit.waveforms]
-        self._known(db, np.array(series, np.int64))
-        for text in commit.texts:
-            key = (int(self._id[text.signal]), text.time)
-            stored = db.execute(
-                "SELECT text, status FROM text WHERE signal = ? AND time = ?"
-                " ORDER BY received DESC LIMIT 1",
-                key,
-            ).fetchone()
-            if stored != (text.text, text.status):
-                db.execute(
-                    "INSERT OR REPLACE INTO text VALUES (?, ?, ?, ?, ?)",
-                    (*key, received, text.text, text.status),
-                )
-        for wave in commit.waveforms:
-            block = np.ascontiguousarray(wave.block, "<f4").tobytes()
-            key = (int(self._id[wave.signal]), wave.start)
-            row = (wave.rate_hz, wave.status, block)
-            stored = db.execute(
-                "SELECT rate_hz, status, block FROM waveform WHERE signal = ? AND start = ?"
-                " ORDER BY received DESC LIMIT 1",
-                key,
-            ).fetchone()
-            if stored != row:
-                db.execute(
-                    "INSERT OR REPLACE INTO waveform (signal, start, received, rate_hz, status,"
-                    " block) VALUES (?, ?, ?, ?, ?, ?)",
-                    (*key, received, *row),
-                )
-        for event in commit.events:
-            db.execute(
-                "INSERT OR IGNORE INTO event (time, received, asset, kind, data)"
-                " VALUES (?, ?, ?, ?, ?)",
-                (event.time, received, event.asset, event.kind, as_json(event.data)),
-            )
-        for gap in commit.gaps:
-            db.execute(
-                "INSERT OR IGNORE INTO gap (edge, first, last, samples, reason, signals, received)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (
-                    gap.edge,
-                    gap.first,
-                    gap.last,
-                    gap.samples,
-                    gap.reason,
-                    as_json(list(gap.signals)),
-                    received,
-                ),
-            )
-
     # ------------------------------------------------------------------------------ the rest
 
     def marks(self) -> Mapping[tuple[str, str], int]:
@@ -332,11 +282,6 @@ def _touches(spans: SignalSpans, rows: SampleBatch) -> bool:
     at = spans.find(rows.signal)
     inside = (rows.source_time >= spans.first[at]) & (rows.source_time <= spans.last[at])
     return bool(((at >= 0) & inside).any())
-
-
-def as_json(data: object) -> str:
-    """One text for equal data, so that the duplicate rule can compare it."""
-    return json.dumps(data, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 def _insert_hot(db: apsw.Connection, rows: SampleBatch) -> int:
