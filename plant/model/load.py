@@ -335,6 +335,3 @@ def _hash(shape: PlantShape, assets: Mapping[str, model.Asset]) -> str:
             source.pop("password", None)
     text = json.dumps(secretless, sort_keys=True, default=str) + repr(sorted(assets.items()))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-__all__ = ["SignalShape", "load"]

@@ -87,13 +87,13 @@ class SignalResolver:
         if unit not in UNITS:
             draft.complain("unit", f"unknown unit {unit!r}{did_you_mean(unit, list(UNITS))}")
             return
-        quantity = UNITS[unit].quantity
+        quantity = UNITS[unit]
         for part in draft.parts:
             other = part.shape.unit
-            if other is not None and other in UNITS and UNITS[other].quantity != quantity:
+            if other is not None and other in UNITS and UNITS[other] != quantity:
                 text = (
                     f"{unit!r} is a {quantity}; the type has this signal in {other!r}, "
-                    f"a {UNITS[other].quantity}"
+                    f"a {UNITS[other]}"
                 )
                 draft.complain("unit", text)
                 return
