@@ -15,13 +15,15 @@ import json
 import os
 import sys
 import time
-from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
+
+from analytics.energy import Steps, account_power
 from bench.machine import machine
 from bench.rig import Rooms, folder, free_ports
 from deploy.kinds import kinds
@@ -66,42 +68,32 @@ def truth(file: Path) -> tuple[Energy, dict[int, float], dict[int, list[tuple[in
     return dict(energy), dict(unknown), items
 
 
-class Series:
-    """A signal as the historian has it, held from one row to the next."""
-
-    def __init__(self, reader: HistorianReader, path: str, start: int, end: int) -> None:
-        rows = reader.read([path], start, end)
-        good = rows.take(rows.status == 0)
-        self.times = good.source_time.tolist()
-        self.values = good.value.tolist()
-
-    def at(self, time_ms: int) -> float:
-        """The value that held at a moment; NaN before the first."""
-        place = bisect_right(self.times, time_ms)
-        return self.values[place - 1] if place else float("nan")
-
-
 def read_back(
     reader: HistorianReader, items: dict[int, list[tuple[int, float]]]
 ) -> tuple[Energy, dict[int, float], int, int]:
-    """Energy, unknown seconds, items that differ, rows that are missing: the historian alone."""
-    energy: Energy = defaultdict(float)
-    unknown: dict[int, float] = defaultdict(float)
+    """Energy, unknown seconds, items that differ, rows that are missing: the historian alone.
+
+    The energy is the product's own (``analytics.energy``), from the rows that the machine told.
+    """
+    energy: Energy = {}
+    unknown: dict[int, float] = {}
     wrong = missed = 0
     for asset, expected in items.items():
         start, end = expected[0][0] - 1000, expected[-1][0] + 1000
         row, status, power, count = (
-            Series(reader, f"m{asset}/{name}", start, end)
+            Steps.of(reader.read([f"m{asset}/{name}"], start, end))
             for name in ("row", "status", "power", "items")
         )
-        missed += len({at for at, _ in expected} - set(row.times))
-        wrong += sum(count.at(at) != n for at, n in expected)
-        for at, after in pairwise(row.times):
-            if after - at > LONGEST_MS:
-                unknown[asset] += (after - at) / 1000
-            else:
-                energy[asset, int(status.at(at))] += power.at(at) * (after - at) / 3_600_000
-    return dict(energy), dict(unknown), wrong, missed
+        told = row.time[~np.isnan(row.value)]
+        at = np.array([time_ms for time_ms, _ in expected], np.int64)
+        missed += len(np.setdiff1d(at, told))
+        wrong += int((count.at(at) != np.array([n for _, n in expected])).sum())
+        account = account_power(
+            Steps(told, power.at(told)), status, int(told[-1]), max_gap_ms=LONGEST_MS
+        )
+        energy |= {(asset, state): kwh for state, kwh in account.kwh.items()}
+        unknown[asset] = account.unknown_s
+    return energy, unknown, wrong, missed
 
 
 def write_plant(place: Path, protocol: str, machines: Sequence[int], ports: Sequence[int]) -> Path:
