@@ -20,13 +20,12 @@ from plant.flow.clock import Clock
 from plant.flow.port import HistorianReader, Ports
 from plant.flow.sample import Event, Int64, SampleBatch
 from plant.flow.supervisor import Supervisor, Transition
-from plant.model.plant import Plant
+from plant.model.plant import ANALYTICS, Plant
 from plant.model.signal import Origin
 from plant.outbox.uplink import Uplink
 
 log = logging.getLogger("kaikou.analytics")
 
-NODE = "kaikou_analytics"
 CYCLE_S = 5.0
 STEP_MS = 60_000
 """Rows of so much time are worked on at once when there is more."""
@@ -150,7 +149,7 @@ async def run(plant: Plant, ports: Ports) -> None:
         raise ConfigError("analytics needs a historian to read from")
     uplink = Uplink(
         plant.group,
-        NODE,
+        ANALYTICS,
         plant.broker,
         ports.data,
         plant.published(Origin.ANALYTICS),

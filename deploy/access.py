@@ -6,12 +6,10 @@ edge publishes as itself alone; whoever only looks may ask for a rebirth and not
 
 from collections.abc import Mapping
 
-from plant.model.plant import Plant
+from plant.model.plant import ANALYTICS, TWIN, Plant
 
 OBSERVER = "observer"
 """The account for people with an MQTT client: it subscribes, it publishes nothing."""
-TWIN = "kaikou_twin"
-ANALYTICS = "kaikou_analytics"
 
 _AS_NODE = ("NBIRTH", "NDATA", "NDEATH", "DBIRTH", "DDATA", "DDEATH")
 

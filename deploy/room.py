@@ -15,14 +15,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from deploy.access import ANALYTICS, TWIN, publish_filters
+from deploy.access import publish_filters
 from deploy.apart import apart
 from deploy.kinds import kinds
 from deploy.vault import Vault
 from plant.errors import ConfigError, Unavailable
 from plant.flow.clock import Clock, plant_clock
 from plant.flow.port import HistorianReader, HistorianWriter, Ports
-from plant.model.plant import Plant
+from plant.model.plant import ANALYTICS, TWIN, Plant
 
 READY_FD = "KAIKOU_READY_FD"
 ATTACHED = "KAIKOU_ATTACHED"

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Sequence
 from plant.flow.clock import Clock
 from plant.flow.port import HistorianReader
 from plant.flow.sample import SampleBatch
-from plant.model.plant import Plant
+from plant.model.plant import TWIN, Plant
 from plant.model.signal import Origin, Signal
 from plant.wire.host_event import Data
 from plant.wire.topic import NodeId
-from twin.host import NODE, Host
+from twin.host import Host
 from twin.line import Derived, LineTwin, Mirror, PastLine
 from twin.link import SETTLE_S, UP, Links
 from twin.state import STATE, Found, MachineStates, PastStates, StateRules
@@ -140,9 +140,9 @@ class Derivation:
             return
         self._counts_at = mono + COUNTS_S
         intake = self._host.intake
-        yield Derived(f"{NODE}/queued_samples", now, float(intake.queued))
-        yield Derived(f"{NODE}/dropped_samples", now, float(intake.count.dropped_samples))
-        yield Derived(f"{NODE}/repeated_rows", now, float(intake.count.again))
+        yield Derived(f"{TWIN}/queued_samples", now, float(intake.queued))
+        yield Derived(f"{TWIN}/dropped_samples", now, float(intake.count.dropped_samples))
+        yield Derived(f"{TWIN}/repeated_rows", now, float(intake.count.again))
 
     def _publish(self, derived: Iterable[Derived], live: bool) -> None:
         known = [d for d in derived if d.path in self._index]

@@ -18,7 +18,7 @@ from plant.flow.live import LiveTable, SignalTable
 from plant.flow.port import Commit, HistorianWriter, Series
 from plant.flow.status import StatusCode
 from plant.flow.supervisor import Backoff, Transition
-from plant.model.plant import Broker, Plant
+from plant.model.plant import PUBLISHERS, Broker, Plant
 from plant.model.signal import SignalKind
 from plant.wire.birth import DataType
 from plant.wire.client import MqttClient
@@ -40,8 +40,6 @@ from twin.intake import COMMIT_SAMPLES, Intake
 
 log = logging.getLogger("kaikou.twin")
 
-NODE = "kaikou_twin"
-OWN_NODES = (NODE, "kaikou_analytics")
 COMMIT_S = 0.1
 REPEAT_S = 5.0
 TICK_S = 0.25
@@ -82,7 +80,7 @@ class Host:
         self.plant = plant
         self.table = SignalTable()
         self.live = LiveTable(self.table)
-        self.session = HostSession(plant.group, [*plant.edges, *OWN_NODES], self.table)
+        self.session = HostSession(plant.group, [*plant.edges, *PUBLISHERS], self.table)
         self.intake = Intake.resume(plant.host_id, writer.marks())
         self.state = HostState(plant.host_id)
         self.connected = False

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-SILENT_S = 4.0
-"""An edge sends `last_good_read` at least every 2 s; two of them missing is silence."""
+from plant.wire.view import SILENT_S
+
 SETTLE_S = 5.0
 """So long after the start (or a new connection) an edge that was not heard is not called lost."""
 

@@ -7,10 +7,10 @@ from functools import partial
 from plant.errors import ConfigError, Unavailable
 from plant.flow.port import HistorianWriter, Ports
 from plant.flow.supervisor import Supervisor
-from plant.model.plant import Plant
+from plant.model.plant import TWIN, Plant
 from plant.outbox.uplink import Uplink
 from twin.derive import Derivation
-from twin.host import NODE, Host
+from twin.host import Host
 
 log = logging.getLogger("kaikou.twin")
 
@@ -45,7 +45,7 @@ async def _serve(plant: Plant, ports: Ports, writer: HistorianWriter) -> None:
     derivation = Derivation(plant, clock, lambda batch, live: uplink.accept(batch, live=live))
     uplink = Uplink(
         plant.group,
-        NODE,
+        TWIN,
         plant.broker,
         ports.data,
         derivation.signals,

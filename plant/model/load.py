@@ -31,8 +31,6 @@ from plant.model.signal import Label, Signal, SignalKind
 from plant.model.validate import did_you_mean, validate
 
 KINDS = ("sources", "conditions", "historians")
-TWIN = "kaikou_twin"
-"""The Sparkplug node that the twin publishes as; it is an asset too, with counts of its own."""
 
 
 def load(
@@ -160,7 +158,7 @@ class _Loader:
 
     def _all_assets(self, shape: PlantShape) -> dict[str, AssetShape]:
         """The plant's assets, and those that come with its edges, its lines and the twin."""
-        own = {TWIN: AssetShape(type="twin", name=LabelShape(zh="孪生", en="Twin"))}
+        own = {model.TWIN: AssetShape(type="twin", name=LabelShape(zh="孪生", en="Twin"))}
         own |= {id: AssetShape(type="edge", name=e.name, edge=id) for id, e in shape.edges.items()}
         own |= {
             id: AssetShape(type="production_line", name=x.name, signals=_buffers(x, shape.assets))

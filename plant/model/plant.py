@@ -6,6 +6,13 @@ from zoneinfo import ZoneInfo
 
 from plant.model.signal import Label, Origin, Signal
 
+TWIN = "kaikou_twin"
+"""The Sparkplug node that the twin publishes as; it is an asset too, with counts of its own."""
+ANALYTICS = "kaikou_analytics"
+"""The node that analytics publishes as."""
+PUBLISHERS = (TWIN, ANALYTICS)
+"""Nodes of ours that are no edges; no asset, line or edge may take their names."""
+
 
 @dataclass(frozen=True, slots=True)
 class Broker:

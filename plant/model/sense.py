@@ -5,6 +5,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from plant.errors import Problem
 from plant.model.locate import Document, Where
+from plant.model.plant import PUBLISHERS
 from plant.model.shape import PlantShape
 from plant.model.validate import did_you_mean
 
@@ -125,7 +126,7 @@ def check_names(shape: PlantShape, document: Document) -> Iterator[Problem]:
             if lower in owners:
                 text = f"the id is already that of {owners[lower]}"
                 yield document.problem((room, id), text, key=True)
-            elif lower in {"kaikou_twin", "kaikou_analytics"}:
+            elif lower in PUBLISHERS:
                 yield document.problem((room, id), "the id is Kaikou's own", key=True)
             owners.setdefault(lower, f"{room}.{id}")
     for name, asset in shape.assets.items():

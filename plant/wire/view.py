@@ -16,7 +16,7 @@ from plant.errors import DecodeError
 from plant.flow.clock import Clock
 from plant.flow.live import LiveTable, SignalTable
 from plant.flow.status import StatusCode
-from plant.model.plant import Broker
+from plant.model.plant import PUBLISHERS, Broker
 from plant.wire.client import MqttClient
 from plant.wire.host_event import Born, Data, Died, HostEvent, RebirthWanted, RunsAnnounced
 from plant.wire.host_session import HostSession, rebirth_command
@@ -28,8 +28,6 @@ log = logging.getLogger("kaikou.view")
 SILENT_S = 4.0
 """An edge of ours that says nothing for this long has lost its link: it speaks at least every 2 s,
 and people are to know within 5."""
-PUBLISHERS = ("kaikou_twin", "kaikou_analytics")
-"""Nodes of ours that are no edges."""
 _TICK_S = 0.25
 _SLICE_S = 0.005
 """Work that lasts longer lets other tasks of the process run in between."""
