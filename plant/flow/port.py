@@ -20,6 +20,7 @@ class Series:
     modulus  of a counter: where it rolls over to 0; None: it does not
     hold_ms  a value counts no longer than this without a newer row; 0: until the next row
     was      former paths, whose rows the path takes over when it has none itself
+    place    where it stands, outermost first (site, line), for stores that label their rows
     """
 
     path: str
@@ -28,6 +29,7 @@ class Series:
     modulus: float | None = None
     hold_ms: int = 0
     was: tuple[str, ...] = ()
+    place: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,50 @@ class Aggregate:
     durations: Mapping[int, NDArray[np.float64]]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Trend:
+    """One signal for drawing: every row where there are few, else M4 of its buckets.
+
+    M4 (Jugel et al., VLDB 2014) keeps of every bucket the first, last, least and greatest row
+    that is not Bad, and the bucket's very last row where that is Bad, so a gap stays a gap. The
+    row that still held at ``start`` comes first, with its own time. Buckets begin at multiples of
+    ``bucket_ms`` since 1970 and their edges fall on the edges of the tier's cells; rows outside
+    ``start`` to ``end`` belong to none.
+
+    tier       "raw", "minute", "hour": where the figures come from
+    bucket_ms  width of a bucket; 0 where every row is given
+    raw_count  stored rows in the range
+    """
+
+    tier: str
+    bucket_ms: int
+    raw_count: int
+    time: NDArray[np.int64]
+    value: NDArray[np.float64]
+    status: NDArray[np.uint32]
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a historian came to know, in that order: for a copy, an export, an import.
+
+    ``signal`` counts in ``series``. ``samples`` have their ``received_time`` and rise by it; the
+    other records come with theirs, as (received_time, record). Superseded rows are there too.
+
+    upto  everything known by then (received_time, included) is here or was in an earlier page
+    last  whether the historian knows no more than this now
+    """
+
+    series: Sequence[Series]
+    samples: SampleBatch
+    texts: Sequence[tuple[int, Text]] = ()
+    waveforms: Sequence[tuple[int, Waveform]] = ()
+    events: Sequence[tuple[int, Event]] = ()
+    gaps: Sequence[tuple[int, Gap]] = ()
+    upto: int = 0
+    last: bool = True
+
+
 class HistorianReader(Protocol):
     """Reads by path; ``start`` and ``end`` are ms UTC, half-open; times given are source times.
 
@@ -112,23 +158,35 @@ class HistorianReader(Protocol):
         Nothing is known after now, so give no ``end`` in the future.
         """
 
+    def trend(
+        self, path: str, start: int, end: int, px: int = 2000, known_at: int | None = None
+    ) -> Trend:
+        """The signal at pixel resolution, from raw rows or a tier; ``known_at`` reads raw."""
+
     def as_of(self, paths: Sequence[str], at: int, known_at: int | None = None) -> SampleBatch:
         """The last row at or before ``at`` of each path that has one."""
 
-    def texts(self, paths: Sequence[str], start: int, end: int) -> Sequence[Text]:
+    def texts(
+        self, paths: Sequence[str], start: int, end: int, known_at: int | None = None
+    ) -> Sequence[Text]:
         """Strings, newest correction of each (signal, time), oldest first."""
 
-    def waveforms(self, paths: Sequence[str], start: int, end: int) -> Sequence[Waveform]:
+    def waveforms(
+        self, paths: Sequence[str], start: int, end: int, known_at: int | None = None
+    ) -> Sequence[Waveform]:
         """Blocks that start in the range, newest correction of each, oldest first."""
 
-    def events(self, start: int, end: int) -> Sequence[Event]:
+    def events(self, start: int, end: int, known_at: int | None = None) -> Sequence[Event]:
         """Events, oldest first."""
 
-    def gaps(self, start: int, end: int) -> Sequence[Gap]:
+    def gaps(self, start: int, end: int, known_at: int | None = None) -> Sequence[Gap]:
         """Gap records that touch the range (or have no known time)."""
 
-    def paths(self) -> Sequence[str]:
-        """Every path that has rows of any type, oldest path first."""
+    def series(self) -> Sequence[Series]:
+        """Every series that has rows of any type, oldest first."""
+
+    def changes(self, after: int, rows: int = 100_000) -> Changes:
+        """What it came to know after a ``received_time``: about ``rows`` rows, whole commits."""
 
     def close(self) -> None:
         """Release files and connections."""
@@ -156,6 +214,13 @@ class HistorianWriter(Protocol):
         later in the batch the later one.
         """
 
+    def adopt(self, changes: Changes, mark: Mark | None = None) -> None:
+        """Take another historian's rows as they are, with their received times; durable then.
+
+        What is here already (same signal, source time and received time) changes nothing, so a
+        page may come again. ``mark`` moves with it. Later writes get later received times.
+        """
+
     def marks(self) -> Mapping[tuple[str, str], int]:
         """(edge, run) -> highest durable offset."""
 
@@ -165,7 +230,7 @@ class HistorianWriter(Protocol):
     def retain(self, now: int, force: bool = False) -> None:
         """Seal what is due (``force``: all), drop what is older than its retention.
 
-        Marks that no commit has written for 30 days are forgotten.
+        Marks that no commit has written for 30 days are forgotten. Tiers are brought up to date.
         """
 
     def close(self) -> None:
