@@ -9,7 +9,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-NOT_BENCHES = {"__init__", "__main__", "early", "ledger", "machine", "rig"}
+NOT_BENCHES = {"__init__", "__main__", "early", "influx", "influxd", "ledger", "machine", "rig"}
 
 
 def names() -> dict[str, str]:

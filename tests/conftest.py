@@ -1,8 +1,9 @@
 """What every test may ask for: the services of the machine, by name and honestly reported."""
 
+import contextlib
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,8 +11,12 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.influxd import build
+
 ROOT = Path(__file__).parents[1]
 if TYPE_CHECKING:
+    from bench.influx import Influx
+    from bench.influxd import Influxd
     from tests.wire.broker_support import Mosquitto
 
 FILES = {
@@ -37,13 +42,16 @@ class Services:
     def __init__(self) -> None:
         self.exercised: set[str] = set()
         self.missing: set[str] = set()
+        self.refused: dict[str, str] = {}
 
     def need(self, name: str) -> str:
         """The path of a service; skips the test where it is absent, fails it in CI."""
+        if name in self.refused:
+            pytest.fail(self.refused[name], pytrace=False)
         found = locate(name)
         if found is None:
             self.missing.add(name)
-            text = f"{name} is not on this machine (make test as root installs it on Debian)"
+            text = f"{name} is not on this machine ({how_to_get(name)})"
             if IN_CI:
                 pytest.fail(text, pytrace=False)
             pytest.skip(text)
@@ -51,8 +59,20 @@ class Services:
         return found
 
 
+def how_to_get(name: str) -> str:
+    """What to do so that a service is there."""
+    if name == "influxd" and (lacking := set(build.absent()) & {"go", "cargo"}):
+        return f"making it takes {' and '.join(sorted(lacking))}"
+    return "make test as root installs it on Debian"
+
+
 def locate(name: str) -> str | None:
-    """A program on the search path or in sbin, a file by its name, Node also from its wheel."""
+    """A program on the search path or in sbin, a file by its name, Node also from its wheel.
+
+    ``influxd`` is also found in the cache, and made where it can be.
+    """
+    if name == "influxd":
+        return build.program(build.say_aloud)
     if name in FILES:
         return FILES[name] if Path(FILES[name]).is_file() else None
     found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
@@ -69,6 +89,21 @@ SERVICES = pytest.StashKey[Services]()
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[SERVICES] = Services()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Make influxd, if a test wants it, before the time of any test runs."""
+    if session.config.option.collectonly or build.present():
+        return
+    if any("influx" in name for item in session.items for name in _wants(item)):
+        try:
+            build.program(build.say_aloud)
+        except build.NotBuiltError as error:  # told by the tests that need it
+            session.config.stash[SERVICES].refused["influxd"] = f"influxd: {error}"
+
+
+def _wants(item: pytest.Item) -> list[str]:
+    return [item.name, *getattr(item, "fixturenames", [])]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -94,3 +129,44 @@ async def mosquitto(need: Need, tmp_path: Path) -> AsyncIterator["Mosquitto"]:
     await it.start()
     yield it
     it.kill()
+
+
+@pytest.fixture(scope="session")
+def influx(
+    need: Need, pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator["Influx"]:
+    """An InfluxDB 2 with an organisation of this run: ``url``, ``token``, ``org``, plain HTTP.
+
+    The one that ``KAIKOU_INFLUX_URL`` names, else an influxd of our own. With
+    ``KAIKOU_INFLUX_ORG`` that organisation is used; take names from `influx_prefix`.
+    """
+    from bench.influx import fresh_org, named_influx
+    from bench.influxd import influxd
+
+    with contextlib.ExitStack() as stack:
+        named = named_influx()
+        if named is None:
+            folder = tmp_path_factory.mktemp("influxd")
+            live = stack.enter_context(influxd(folder, program=need("influxd")))
+            yield stack.enter_context(fresh_org(live.influx))
+            return
+        pytestconfig.stash[SERVICES].exercised.add("influxd")
+        yield named if named.org else stack.enter_context(fresh_org(named))
+
+
+@pytest.fixture
+def influx_prefix(influx: "Influx") -> Iterator[str]:
+    """``kaikou-test-<random>``: buckets of `influx` named so are removed after the test."""
+    from bench.influx import fresh_prefix
+
+    with fresh_prefix(influx) as prefix:
+        yield prefix
+
+
+@pytest.fixture
+def influxd(need: Need, tmp_path: Path) -> Iterator["Influxd"]:
+    """A running influxd of this test alone, to be stopped, killed and started again."""
+    from bench.influxd import influxd as running
+
+    with running(tmp_path / "influxd", program=need("influxd")) as live:
+        yield live
