@@ -6,7 +6,7 @@ WEB    := $(shell find gateway/web -name node_modules -prune -o -type f -print 2
 ROOMS  := plant simulators edge twin analytics gateway deploy bench tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo check test bench lock system clean proto
+.PHONY: help install demo check test bench lock system clean proto influxd
 
 help:  ## what there is to make
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -63,10 +63,13 @@ $(WEB_DEV): gateway/web/package-lock.json | install
 	@PATH="$$PATH:$(NODE_PATH)" npm ci --prefix gateway/web --ignore-scripts --silent && touch $@ || \
 	  echo "npm could not fetch what checks the dashboard; its checks are skipped"
 
+influxd: install system  ## the InfluxDB of the tests, made once and kept in the cache
+	-@$(BIN)/python tests/influxd/build.py >/dev/null
+
 proto: install  ## the protobuf modules of plant/wire anew from their schemas
 	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. plant/wire/sparkplug_b.proto plant/wire/kaikou.proto
 
-test: install system check $(PEERS) $(WEB_DEV)  ## check, then every test
+test: install system check influxd $(PEERS) $(WEB_DEV)  ## check, then every test
 	$(BIN)/python -m pytest $(ARGS)
 
 bench: install  ## the benches by name: make bench ARGS="wire --json"
