@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from deploy.argument import DEMO_DATA, DEMO_PLANT, add_data, add_plant, data_folder, plant_file
+from deploy.transfer import add_history
 from plant.errors import ConfigError, Unavailable
-
-DEMO_PLANT = Path(__file__).parent / "demo" / "plant.yaml"
-DEMO_DATA = Path("data/demo")
 
 ABOUT = """\
 Kaikou gives mute machines a voice: it reads them, mirrors the line they stand in, and says what
@@ -55,36 +54,9 @@ def _parser() -> argparse.ArgumentParser:
     _simulate(commands.add_parser("simulate", help="run only the simulated machines of a plant"))
     _backup(commands.add_parser("backup", help="copy a running plant's data into one file"))
     _restore(commands.add_parser("restore", help="bring a backup into a data folder"))
+    add_history(commands.add_parser("history", help="export, import or migrate what was stored"))
     _trust(commands.add_parser("trust", help="accept an OPC UA client that was refused"))
     return parser
-
-
-def _plant(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "plant", nargs="?", default="plant.yaml", metavar="PLANT",
-        help="the plant.yaml to read; `demo` for the demo's (default: plant.yaml)",
-    )  # fmt: skip
-
-
-def _data(parser: argparse.ArgumentParser, default: Path | None = None) -> None:
-    parser.add_argument(
-        "--data", type=Path, default=default, metavar="DIR",
-        help=f"data folder (default: {default or 'data, or data/demo for the demo plant'})",
-    )  # fmt: skip
-
-
-def plant_file(given: str) -> Path:
-    """The file that a PLANT argument means."""
-    return DEMO_PLANT if given == "demo" else Path(given)
-
-
-def data_folder(arguments: argparse.Namespace) -> Path:
-    """The data folder that is meant."""
-    given: Path | None = arguments.data
-    if given is None:
-        demo = plant_file(arguments.plant).resolve() == DEMO_PLANT
-        given = DEMO_DATA if demo else Path("data")
-    return given.resolve()
 
 
 def _demo(parser: argparse.ArgumentParser) -> None:
@@ -92,7 +64,7 @@ def _demo(parser: argparse.ArgumentParser) -> None:
         "Starts a line of eight simulated machines behind their real protocols, and everything "
         "that reads, stores and shows them. Ctrl-C stops it; the next start keeps the data."
     )
-    _data(parser, DEMO_DATA)
+    add_data(parser, DEMO_DATA)
     parser.add_argument(
         "--factor", type=float, default=1.0, metavar="N",
         help="run physics and production N times faster, in a data folder of its own",
@@ -124,8 +96,8 @@ def _check(parser: argparse.ArgumentParser) -> None:
         "Reads a plant.yaml as every process would, and prints every problem with its place, or "
         "the plant in short: what is read from where, and how long an outage each edge bridges."
     )
-    _plant(parser)
-    _data(parser)
+    add_plant(parser)
+    add_data(parser)
 
     def call(arguments: argparse.Namespace) -> int:
         from deploy.check import summary
@@ -147,8 +119,8 @@ def _run(parser: argparse.ArgumentParser) -> None:
     rooms = "\n".join(f"  {name:<11}{room.does}" for name, room in ROOMS.items())
     parser.description = f"Runs one room of a plant until it is told to stop.\n\n{rooms}"
     parser.add_argument("room", choices=list(ROOMS), metavar="ROOM")
-    _plant(parser)
-    _data(parser)
+    add_plant(parser)
+    add_data(parser)
     parser.add_argument("--edge", metavar="ID", help="which edge, where the plant has several")
     parser.add_argument("--preload", type=Path, metavar="FILE", help=argparse.SUPPRESS)
     _simulation(parser)
@@ -164,8 +136,8 @@ def _simulate(parser: argparse.ArgumentParser) -> None:
         "Serves the machines of a plant.yaml over their real protocols, so that an edge can be "
         "tried without hardware. Same as `kaikou run simulators`."
     )
-    _plant(parser)
-    _data(parser)
+    add_plant(parser)
+    add_data(parser)
     parser.add_argument("--preload", type=Path, metavar="FILE", help=argparse.SUPPRESS)
     _simulation(parser)
     parser.set_defaults(call=lambda arguments: _run_room("simulators", arguments), edge=None)
@@ -197,7 +169,7 @@ def _run_room(room: str, arguments: argparse.Namespace) -> int:
 def _backup(parser: argparse.ArgumentParser) -> None:
     parser.description = "Copies what the twin has stored into one file, while it runs."
     parser.add_argument("file", type=Path, metavar="FILE", help="the backup to write")
-    _data(parser, Path("data"))
+    add_data(parser, Path("data"))
 
     def call(arguments: argparse.Namespace) -> int:
         from deploy.keep import backup
@@ -214,7 +186,7 @@ def _restore(parser: argparse.ArgumentParser) -> None:
         "is covered by a gap record that says so. The plant must be stopped."
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="the backup to read")
-    _data(parser, Path("data"))
+    add_data(parser, Path("data"))
 
     def call(arguments: argparse.Namespace) -> int:
         from deploy.keep import restore
@@ -233,7 +205,7 @@ def _trust(parser: argparse.ArgumentParser) -> None:
         "fingerprint", nargs="?", metavar="FINGERPRINT",
         help="the one to accept; its first characters are enough",
     )  # fmt: skip
-    _data(parser, Path("data"))
+    add_data(parser, Path("data"))
     parser.add_argument("--edge", metavar="ID", help="which edge, where the plant has several")
 
     def call(arguments: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -27,6 +27,7 @@ from plant.model.plant import ANALYTICS, TWIN, Plant
 READY_FD = "KAIKOU_READY_FD"
 ATTACHED = "KAIKOU_ATTACHED"
 HISTORIAN = "historian"
+COPY = "historian-copy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,26 +117,29 @@ def open_ports(name: str, plant: Plant, data: Path, options: Mapping[str, object
     edge = str(options.get("edge", ""))
     folder = data / {"edge": edge or "edge", "opcua": f"opcua-{edge}"}.get(name, name)
     folder.mkdir(parents=True, exist_ok=True)
-    store: Any = plant.historian
-    place = data / HISTORIAN
+    store, second = plant.historian, plant.copy
+    return Ports(
+        clock=read_clock(data),
+        data=folder,
+        reader=_reader(store, data / HISTORIAN) if room.reads else None,
+        writer=_writer(store, data / HISTORIAN) if room.writes else None,
+        copy=_writer(second, data / COPY) if room.writes and second is not None else None,
+        ready=_ready,
+        options=options,
+    )
 
-    def reader() -> HistorianReader:
-        opened: HistorianReader = store.reader(place)
-        return opened
 
+def _reader(store: Any, place: Path) -> Callable[[], HistorianReader]:
+    return lambda: store.reader(place)
+
+
+def _writer(store: Any, place: Path) -> Callable[[], HistorianWriter]:
     def writer() -> HistorianWriter:
         place.mkdir(parents=True, exist_ok=True)
         opened: HistorianWriter = store.writer(place)
         return opened
 
-    return Ports(
-        clock=read_clock(data),
-        data=folder,
-        reader=reader if room.reads else None,
-        writer=writer if room.writes else None,
-        ready=_ready,
-        options=options,
-    )
+    return writer
 
 
 def the_edge(plant: Plant, name: str | None) -> str:

@@ -9,8 +9,10 @@ from plant.flow.port import HistorianWriter, Ports
 from plant.flow.supervisor import Supervisor
 from plant.model.plant import TWIN, Plant
 from plant.outbox.uplink import Uplink
+from twin.copy import Copy
 from twin.derive import Derivation
 from twin.host import Host
+from twin.transfer.follow import identity
 
 log = logging.getLogger("kaikou.twin")
 
@@ -53,6 +55,7 @@ async def _serve(plant: Plant, ports: Ports, writer: HistorianWriter) -> None:
         plant.host_id,
         plant_hash=plant.hash,
     )
+    copy = _copy(plant, ports, writer)
     host = Host(plant, plant.broker, writer, clock, derivation.heard)
     derivation.attach(host)
     if ports.reader is not None:
@@ -69,15 +72,37 @@ async def _serve(plant: Plant, ports: Ports, writer: HistorianWriter) -> None:
             supervisor.source("bus", host.run_bus)
             supervisor.source("ticks", host.run_ticks)
             supervisor.source("sealing", host.run_retain)
+            if copy is not None:
+                supervisor.source("copy", copy.run)
             supervisor.source("derive", partial(_derive, derivation))
             supervisor.start("end", partial(_end, supervisor, host, uplink, commits))
             ports.ready()
     finally:
         host.release()
+        if copy is not None:
+            await asyncio.to_thread(copy.close)
     try:
         writer.retain(clock.now(), force=True)
     except Unavailable as error:
         log.warning("not sealed: %s", error)
+
+
+def _copy(plant: Plant, ports: Ports, writer: HistorianWriter) -> Copy | None:
+    """The second historian, where the plant has one."""
+    if ports.copy is None or ports.reader is None:
+        return None
+    opened = ports.copy
+
+    def write() -> HistorianWriter:
+        copy = opened()
+        try:
+            claim(copy, plant)
+        except ConfigError:
+            copy.close()
+            raise
+        return copy
+
+    return Copy(ports.reader, write, identity(writer), ports.clock)
 
 
 async def _derive(derivation: Derivation) -> None:

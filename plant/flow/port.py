@@ -244,6 +244,7 @@ class Ports:
     data     the process's own folder
     reader   opens the historian for reading, None where the room has no business there
     writer   opens it for writing; only the twin gets one
+    copy     opens the second historian for writing, None where the plant has none
     ready    to be called once, when the room does its work
     options  what the command line adds for this room ("preload": a file of first rows)
     """
@@ -252,5 +253,6 @@ class Ports:
     data: Path
     reader: Callable[[], HistorianReader] | None = None
     writer: Callable[[], HistorianWriter] | None = None
+    copy: Callable[[], HistorianWriter] | None = None
     ready: Callable[[], None] = lambda: None
     options: Mapping[str, object] = field(default_factory=dict)

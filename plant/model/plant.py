@@ -140,6 +140,7 @@ class Plant:
     assets: Mapping[str, Asset]
     simulated: bool
     hash: str
+    copy: object | None = None
 
     @property
     def group(self) -> str:

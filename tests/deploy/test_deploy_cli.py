@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.cli import DEMO_PLANT, main
+from deploy.argument import DEMO_PLANT
+from deploy.cli import main
 from deploy.demo.session import environment, free_port, restored
 from deploy.room import claim, read_plant
 from plant.errors import ConfigError
