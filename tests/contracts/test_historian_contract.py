@@ -86,7 +86,7 @@ def test_rows_come_back_by_path_and_time(place, settle):
     assert rows(got) == [(0, 2000, 2.5, 0), (1, 1000, 1.5, 0), (1, 3000, 4.0, 0)]
     assert got.received_time.tolist() == [received] * 3
     assert received == 5000
-    assert list(r.paths()) == ["a/x", "a/y"]
+    assert [s.path for s in r.series()] == ["a/x", "a/y"]
 
 
 def test_the_end_of_a_range_is_outside(place, settle):
@@ -320,7 +320,7 @@ def test_texts_waveforms_events_and_gaps(place, settle):
     assert list(r.events(0, 9999)) == list(commit.events)
     assert sorted(g.samples for g in r.gaps(200, 300)) == [-1, 17]
     assert [g.samples for g in r.gaps(901, 2000)] == [-1]
-    assert sorted(r.paths()) == ["a/program", "a/wave"]
+    assert sorted(s.path for s in r.series()) == ["a/program", "a/wave"]
 
 
 def test_a_changed_unit_or_kind_starts_anew(place, settle):

@@ -62,7 +62,7 @@ def test_a_newer_folder_is_refused(writer, folder):
     with apsw.Connection(str(folder / FILE)) as db:
         db.pragma("user_version", VERSION + 1)
     db.close()
-    for opened in (lambda: KIND.writer(folder), lambda: KIND.reader(folder).paths()):
+    for opened in (lambda: KIND.writer(folder), lambda: KIND.reader(folder).series()):
         with pytest.raises(ConfigError, match="newer Kaikou"):
             opened()
 
@@ -122,17 +122,17 @@ def test_a_reader_whose_file_was_merged_away_asks_again(folder, monkeypatch):
         put(w, T0 + k)
         w.retain(0, force=True)
     reader = KIND.reader(folder)
-    scan = reader._scan
+    scan = reader.manifest.scan
 
     def late(*given):
-        monkeypatch.setattr(reader, "_scan", scan)
+        monkeypatch.setattr(reader.manifest, "scan", scan)
         monkeypatch.setattr("twin.historian.seal.RETIRED_KEEP_S", -1)
         put(w, T0 + 3)
         w.retain(0, force=True)
         w.retain(0)
         return scan(*given)
 
-    monkeypatch.setattr(reader, "_scan", late)
+    monkeypatch.setattr(reader.manifest, "scan", late)
     assert len(reader.read(["a/x"], 0, 2 * T0)) in (3, 4)
     reader.close()
     w.close()
@@ -161,7 +161,7 @@ def test_a_full_disk_is_unavailable_and_nothing_is_half_written(writer, folder):
         writer.write(commit, 5)
     assert dict(writer.marks()) == {("g/e", "r"): 1}
     reader = KIND.reader(folder)
-    assert list(reader.paths()) == ["a/x"]
+    assert [s.path for s in reader.series()] == ["a/x"]
     writer.database.pragma("max_page_count", 10**9)
     assert writer.write(commit, 5) == 5
     assert len(reader.read(["a/y"], 0, 10**4)) == 9000

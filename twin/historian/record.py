@@ -5,7 +5,9 @@ another text or block of the same signal and time is a correction, a further row
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import apsw
 import numpy as np
@@ -13,6 +15,9 @@ import numpy as np
 from plant.flow.port import Commit
 from plant.flow.sample import Event, Gap, Int32, Text, Waveform
 from twin.historian.store import select
+
+FOREVER = int(np.iinfo(np.int64).max)
+_ROW_BYTES = 16
 
 
 def write_records(db: apsw.Connection, commit: Commit, ids: Int32, received: int) -> None:
@@ -61,15 +66,17 @@ def _write_waveform(db: apsw.Connection, wave: Waveform, id_: int, received: int
         )
 
 
-def read_texts(db: apsw.Connection, paths: Sequence[str], start: int, end: int) -> Sequence[Text]:
-    """Texts of the range (ms UTC, half-open), newest correction of each, oldest first."""
+def read_texts(
+    db: apsw.Connection, paths: Sequence[str], start: int, end: int, known: int = FOREVER
+) -> Sequence[Text]:
+    """Texts of the range (ms UTC, half-open), newest known correction of each, oldest first."""
     found: dict[tuple[int, int], Text] = {}
     for index, path in enumerate(paths):
         rows = select(
             db,
             "SELECT time, text, status FROM text JOIN signal ON signal.id = text.signal"
-            " WHERE path = ? AND time >= ? AND time < ? ORDER BY time, received",
-            (path, start, end),
+            " WHERE path = ? AND time >= ? AND time < ? AND received <= ? ORDER BY time, received",
+            (path, start, end, known),
         )
         for time, text, status in rows:
             found[index, time] = Text(index, time, text, status)
@@ -77,17 +84,17 @@ def read_texts(db: apsw.Connection, paths: Sequence[str], start: int, end: int) 
 
 
 def read_waveforms(
-    db: apsw.Connection, paths: Sequence[str], start: int, end: int
+    db: apsw.Connection, paths: Sequence[str], start: int, end: int, known: int = FOREVER
 ) -> Sequence[Waveform]:
-    """Blocks that start in the range, newest correction of each, oldest first."""
+    """Blocks that start in the range, newest known correction of each, oldest first."""
     found: dict[tuple[int, int], Waveform] = {}
     for index, path in enumerate(paths):
         rows = select(
             db,
             "SELECT start, rate_hz, block, status FROM waveform"
-            " JOIN signal ON signal.id = waveform.signal"
-            " WHERE path = ? AND start >= ? AND start < ? ORDER BY start, received",
-            (path, start, end),
+            " JOIN signal ON signal.id = waveform.signal WHERE path = ? AND start >= ?"
+            " AND start < ? AND received <= ? ORDER BY start, received",
+            (path, start, end, known),
         )
         for begin, rate, block, status in rows:
             data = np.frombuffer(block, "<f4")
@@ -95,27 +102,111 @@ def read_waveforms(
     return sorted(found.values(), key=lambda w: (w.start, w.signal))
 
 
-def read_events(db: apsw.Connection, start: int, end: int) -> Sequence[Event]:
+def read_events(db: apsw.Connection, start: int, end: int, known: int = FOREVER) -> Sequence[Event]:
     """Events of the range, oldest first."""
     query = (
-        "SELECT time, asset, kind, data FROM event WHERE time >= ? AND time < ? ORDER BY time, id"
+        "SELECT time, asset, kind, data FROM event WHERE time >= ? AND time < ?"
+        " AND received <= ? ORDER BY time, id"
     )
-    rows = select(db, query, (start, end))
+    rows = select(db, query, (start, end, known))
     return [Event(time, asset, kind, json.loads(data)) for time, asset, kind, data in rows]
 
 
-def read_gaps(db: apsw.Connection, start: int, end: int) -> Sequence[Gap]:
+def read_gaps(db: apsw.Connection, start: int, end: int, known: int = FOREVER) -> Sequence[Gap]:
     """Gap records that touch the range, and those whose time is not known."""
     rows = select(
         db,
         "SELECT edge, first, last, samples, reason, signals FROM gap"
-        " WHERE (first < ? AND last >= ?) OR last = 0 ORDER BY first, id",
-        (end, start),
+        " WHERE ((first < ? AND last >= ?) OR last = 0) AND received <= ? ORDER BY first, id",
+        (end, start, known),
     )
-    return [
-        Gap(edge, first, last, samples, reason, tuple(json.loads(signals)))
-        for edge, first, last, samples, reason, signals in rows
+    return [_gap(row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """Records with the time of knowing of each, in that order."""
+
+    texts: Sequence[tuple[int, Text]]
+    waveforms: Sequence[tuple[int, Waveform]]
+    events: Sequence[tuple[int, Event]]
+    gaps: Sequence[tuple[int, Gap]]
+
+
+def known_records(db: apsw.Connection, after: int, upto: int, index: Mapping[int, int]) -> Records:
+    """What became known after one received time and by another, superseded ones too.
+
+    ``index`` gives the number that a database id of a signal has in what comes back.
+    """
+    span = (after, upto)
+    texts = select(
+        db,
+        "SELECT received, signal, time, text, status FROM text"
+        " WHERE received > ? AND received <= ? ORDER BY received, signal, time",
+        span,
+    )
+    waves = select(
+        db,
+        "SELECT received, signal, start, rate_hz, block, status FROM waveform"
+        " WHERE received > ? AND received <= ? ORDER BY received, id",
+        span,
+    )
+    events = select(
+        db,
+        "SELECT received, time, asset, kind, data FROM event"
+        " WHERE received > ? AND received <= ? ORDER BY received, id",
+        span,
+    )
+    gaps = select(
+        db,
+        "SELECT received, edge, first, last, samples, reason, signals FROM gap"
+        " WHERE received > ? AND received <= ? ORDER BY received, id",
+        span,
+    )
+    return Records(
+        [(r, Text(index[s], t, text, status)) for r, s, t, text, status in texts],
+        [
+            (r, Waveform(index[s], t, rate, np.frombuffer(block, "<f4"), status))
+            for r, s, t, rate, block, status in waves
+        ],
+        [(r, Event(t, asset, kind, json.loads(data))) for r, t, asset, kind, data in events],
+        [(r, _gap(row)) for r, *row in gaps],
+    )
+
+
+def record_weights(db: apsw.Connection, after: int, rows: int) -> Sequence[tuple[int, int]]:
+    """(received time, weight in rows) of the first records known after a time, about ``rows``.
+
+    A page of changes is bounded by them; a waveform weighs by its bytes.
+    """
+    found: list[tuple[int, int]] = []
+    for table, weight in (
+        ("text", "1"),
+        ("waveform", f"1 + length(block) / {_ROW_BYTES}"),
+        ("event", "1"),
+        ("gap", "1"),
+    ):
+        found += select(
+            db,
+            f"SELECT received, {weight} FROM {table}"  # noqa: S608 - names are ours
+            " WHERE received > ? ORDER BY received LIMIT ?",
+            (after, rows),
+        )
+    return sorted(found)
+
+
+def last_record(db: apsw.Connection) -> int:
+    """The greatest received time of all records, 0 where there is none."""
+    found = [
+        db.execute(f"SELECT max(received) FROM {table}").fetchone()  # noqa: S608 - names are ours
+        for table in ("text", "waveform", "event", "gap")
     ]
+    return max(received or 0 for (received,) in found)
+
+
+def _gap(row: Sequence[Any]) -> Gap:
+    edge, first, last, samples, reason, signals = row
+    return Gap(edge, first, last, samples, reason, tuple(json.loads(signals)))
 
 
 def as_json(data: object) -> str:

@@ -1,0 +1,144 @@
+"""Changes of the embedded historian: whole commits in the order in which they became known.
+
+Segments are sorted by signal and time, so what became known in a span of time lies all over them.
+The reader keeps of each segment how many rows became known by when (a few numbers), so that it
+reads for a page only files that hold some of it.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from plant.flow.port import Changes
+from plant.flow.sample import Int64, SampleBatch
+from twin.historian.manifest import Manifest
+from twin.historian.record import known_records, last_record, record_weights
+from twin.historian.segment import SEGMENT_COLUMNS, Segment, scan
+from twin.historian.store import select
+
+_PARTS = 64
+_KEEP = 4096
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Course:
+    """Received times of a segment in up to 64 parts of equal size: first, last and rows of each."""
+
+    first: Int64
+    last: Int64
+    rows: Int64
+
+    @classmethod
+    def of(cls, received: Int64) -> "_Course":
+        received = np.sort(received)
+        edges = np.unique(np.linspace(0, len(received), _PARTS + 1).astype(np.int64))
+        return cls(received[edges[:-1]], received[edges[1:] - 1], np.diff(edges))
+
+    def holds(self, after: int, upto: int) -> bool:
+        """Whether a row may be in (after, upto]."""
+        return bool(((self.first <= upto) & (self.last > after)).any())
+
+
+class ChangeLog:
+    """``changes`` of one reader."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self._manifest = manifest
+        self._courses: OrderedDict[int, _Course] = OrderedDict()
+
+    def page(self, after: int, rows: int) -> Changes:
+        """See ``HistorianReader.changes``."""
+        with self._manifest.transaction() as db:
+            query = f"SELECT {SEGMENT_COLUMNS} FROM segment WHERE last_received > ?"  # noqa: S608
+            segments = [Segment(*row) for row in select(db, query, (after,))]
+            hot = self._manifest.hot(db)
+            hot = hot.take(hot.received_time > after)
+            series = self._manifest.series()
+            weights = record_weights(db, after, rows)
+            known = max(
+                after,
+                last_record(db),
+                *(s.last_received for s in segments),
+                *hot.received_time[-1:].tolist(),
+            )
+        upto = self._upto(after, rows, segments, hot, weights)
+        index = {id_: i for i, (id_, _) in enumerate(series)}
+        with self._manifest.transaction() as db:  # what comes meanwhile is known later than that
+            records = known_records(db, after, upto, index)
+        asked = [s for s in segments if s.first_received <= upto]
+        asked = [s for s in asked if self._course(s).holds(after, upto)]
+        where = "received_time > ? AND received_time <= ?"
+        found = self._manifest.scan(scan, asked, where, (after, upto))
+        found = SampleBatch.concat([found, hot.take(hot.received_time <= upto)])
+        found = found.take(np.lexsort((found.source_time, found.signal, found.received_time)))
+        number = np.zeros(max(index, default=-1) + 1, np.int32)
+        number[list(index)] = list(index.values())
+        samples = SampleBatch(
+            number[found.signal],
+            found.source_time,
+            found.value,
+            found.status,
+            found.received_time,
+        )
+        return Changes(
+            [s for _, s in series],
+            samples,
+            records.texts,
+            records.waveforms,
+            records.events,
+            records.gaps,
+            upto,
+            last=upto >= known,
+        )
+
+    def _upto(
+        self,
+        after: int,
+        rows: int,
+        segments: Sequence[Segment],
+        hot: SampleBatch,
+        weights: Sequence[tuple[int, int]],
+    ) -> int:
+        """The received time by which about ``rows`` rows became known after ``after``.
+
+        A part of a segment counts when all of it is known by then, so the page is at least a part
+        and hardly ever much more than asked for.
+        """
+        ends = [hot.received_time, np.array([r for r, _ in weights], np.int64)]
+        many = [np.ones(len(hot), np.int64), np.array([n for _, n in weights], np.int64)]
+        waiting = sorted(segments, key=lambda s: s.first_received)
+        for n, segment in enumerate(waiting):
+            course = self._course(segment)
+            ahead = course.last > after
+            ends.append(course.last[ahead])
+            many.append(course.rows[ahead])
+            if n + 1 < len(waiting):
+                upto = _reached(ends, many, rows)
+                if upto is not None and upto < waiting[n + 1].first_received:
+                    return upto
+        upto = _reached(ends, many, rows)
+        return upto if upto is not None else max([after, *(int(e.max()) for e in ends if len(e))])
+
+    def _course(self, segment: Segment) -> _Course:
+        course = self._courses.get(segment.id)
+        if course is None:
+            with self._manifest.cursor() as cursor:
+                query = "SELECT received_time FROM read_parquet(?)"
+                found = cursor.execute(query, [str(self._manifest.file(segment))]).fetchnumpy()
+            course = self._courses[segment.id] = _Course.of(np.asarray(found["received_time"]))
+        self._courses.move_to_end(segment.id)
+        while len(self._courses) > _KEEP:
+            self._courses.popitem(last=False)
+        return course
+
+
+def _reached(ends: Sequence[Int64], many: Sequence[Int64], rows: int) -> int | None:
+    """The end by which as many rows are there, None where there are fewer."""
+    end, count = np.concatenate(ends), np.concatenate(many)
+    order = np.argsort(end, kind="stable")
+    total = np.cumsum(count[order])
+    if not len(total) or total[-1] < rows:
+        return None
+    return int(end[order][np.searchsorted(total, rows)])
