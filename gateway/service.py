@@ -81,7 +81,7 @@ async def run(plant: Plant, ports: Ports) -> None:
         finally:
             connected = False
 
-    stream = Stream(view.live, ports.clock, links)
+    stream = Stream(view.live, ports.clock, links, lambda: view.revision)
     history = History(ports.reader)
     state = State(plant, ports.clock, view.live, links, lambda: connected, history, people, stream)
     server = Server(

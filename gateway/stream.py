@@ -74,16 +74,25 @@ class View:
 
 
 class Stream:
-    """All views of one live table."""
+    """All views of one live table.
+
+    links     what is known of every link
+    revision  rises when the state of a link changes, which is then told at once
+    """
 
     def __init__(
-        self, live: LiveTable, clock: Clock, links: Callable[[], list[dict[str, object]]]
+        self,
+        live: LiveTable,
+        clock: Clock,
+        links: Callable[[], list[dict[str, object]]],
+        revision: Callable[[], int],
     ) -> None:
         self.frames = 0
         self.dropped = 0
         self._live = live
         self._clock = clock
         self._links = links
+        self._revision = revision
         self._views: dict[tuple[tuple[str, ...], float], View] = {}
         self._someone = asyncio.Event()
 
@@ -146,26 +155,22 @@ class Stream:
     async def run(self) -> None:
         """Tick for as long as somebody watches, with a heartbeat each second."""
         loop = asyncio.get_running_loop()
-        beat, links, states = 0.0, b"", self._link_states()
+        beat, links, told = 0.0, b"", self._revision()
         while True:
             if not self._views:
                 self._someone.clear()
                 await self._someone.wait()
             now = loop.time()
             self.tick(now)
-            changed = states != (states := self._link_states())
-            if now >= beat or changed:
-                beat = now + HEARTBEAT_S
+            revision = self._revision()
+            if now >= beat or revision != told:
+                beat, told = now + HEARTBEAT_S, revision
                 self._all(encode({"type": "heartbeat", "time": self._clock.now()}))
                 newer = encode({"type": "links", "links": self._links()})
                 if newer != links:
                     links = newer
                     self._all(links)
             await asyncio.sleep(1.0 / MAX_HZ / 2)
-
-    def _link_states(self) -> list[object]:
-        """What is told at once when it changes; the rest of a link waits for the heartbeat."""
-        return [link["state"] for link in self._links()]
 
     def _all(self, message: bytes) -> None:
         for view in self._views.values():

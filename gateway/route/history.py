@@ -5,14 +5,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response, status
 
-from gateway.answer import (
-    AggregateAnswer,
-    EventAnswer,
-    GapAnswer,
-    HistoryAnswer,
-    RunAnswer,
-    StatesAnswer,
-)
+from gateway.answer.history import AggregateAnswer, EventAnswer, GapAnswer, HistoryAnswer
+from gateway.answer.state import RunAnswer, StatesAnswer
 from gateway.state import VIEWER, State, state
 from gateway.stream import encode
 from gateway.trend import read_states, read_trend

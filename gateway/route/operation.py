@@ -5,7 +5,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from gateway import VERSION
-from gateway.answer import HealthAnswer
+from gateway.answer.plant import HealthAnswer
 from gateway.state import State, state
 
 router = APIRouter(tags=["operation"])

@@ -6,7 +6,8 @@ import numpy as np
 from fastapi import APIRouter, Query, Request, Response
 
 from gateway import VERSION
-from gateway.answer import ColumnsAnswer, PlantAnswer, plant_answer
+from gateway.answer.history import ColumnsAnswer
+from gateway.answer.plant import PlantAnswer, plant_answer
 from gateway.state import VIEWER, state
 from gateway.stream import encode
 

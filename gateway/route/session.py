@@ -6,7 +6,7 @@ from fastapi import APIRouter, HTTPException, Request, Response, status
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
-from gateway.answer import PersonAnswer
+from gateway.answer.plant import PersonAnswer
 from gateway.person import SESSION_S, Person, TooManyTries
 from gateway.state import COOKIE, VIEWER, same_origin, state
 

@@ -12,7 +12,7 @@ from plant.flow.sample import SampleBatch
 
 def _stream() -> tuple[Stream, LiveTable]:
     live = LiveTable(SignalTable([f"a/s{i}" for i in range(10)]))
-    return Stream(live, ManualClock(5_000), lambda: [{"edge": "e", "state": "up"}]), live
+    return Stream(live, ManualClock(5_000), lambda: [{"edge": "e", "state": "up"}], lambda: 0), live
 
 
 async def _drain(viewer: Viewer, stream: Stream, view: object, count: int) -> list[dict]:

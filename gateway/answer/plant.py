@@ -1,22 +1,8 @@
-"""The shapes of what the REST interface answers; OpenAPI and the dashboard's types follow them."""
+"""The plant, its people, and how the gateway does."""
 
-from pydantic import BaseModel, ConfigDict
-
+from gateway.answer.base import Answer, LabelAnswer, label
 from plant.model.plant import Asset, Line, Plant
-from plant.model.signal import Label, Origin, Signal, SignalKind
-
-
-class Answer(BaseModel):
-    """Base: built from the plant's own dataclasses."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-
-class LabelAnswer(Answer):
-    """A name in both languages."""
-
-    zh: str
-    en: str
+from plant.model.signal import Origin, Signal, SignalKind
 
 
 class SignalAnswer(Answer):
@@ -93,86 +79,6 @@ class PersonAnswer(Answer):
     rights: list[str]
 
 
-class ColumnsAnswer(Answer):
-    """Samples as columns; NaN is null. Times are ms UTC."""
-
-    time: int
-    paths: list[str]
-    value: list[float | None]
-    status: list[int]
-    source_time: list[int]
-
-
-class HistoryAnswer(Answer):
-    """A trend. ``bucket_ms`` 0: every row is here; else M4 of that bucket width."""
-
-    path: str
-    kind: SignalKind
-    start: int
-    end: int
-    tier: str
-    bucket_ms: float
-    raw_count: int
-    time: list[int]
-    value: list[float | None]
-    status: list[int]
-
-
-class AggregateAnswer(Answer):
-    """Buckets of ``width_ms`` from ``start``; columns as in the historian's port."""
-
-    path: str
-    kind: SignalKind
-    width_ms: int
-    start: list[int]
-    first: list[float | None]
-    last: list[float | None]
-    low: list[float | None]
-    high: list[float | None]
-    mean: list[float | None]
-    increase: list[float | None]
-    known_s: list[float]
-    good_s: list[float]
-    count: list[int]
-    durations: dict[int, list[float]]
-
-
-class RunAnswer(Answer):
-    """A time in one state; null: unknown."""
-
-    start: int
-    end: int
-    state: int | None
-    status: int
-
-
-class StatesAnswer(Answer):
-    """The runs of a state in a range."""
-
-    path: str
-    runs: list[RunAnswer]
-
-
-class GapAnswer(Answer):
-    """A record that samples are missing; ``samples`` -1: how many is not known."""
-
-    edge: str
-    first: int
-    last: int
-    samples: int
-    reason: str
-    signals: list[str]
-
-
-class EventAnswer(Answer):
-    """Something that happened."""
-
-    time: int
-    asset: str
-    kind: str
-    data: dict[str, object]
-
-
 class HealthAnswer(Answer):
     """Whether the gateway does its work; ``broker`` false: it shows last known values."""
 
@@ -188,19 +94,15 @@ def plant_answer(plant: Plant, version: str) -> PlantAnswer:
     return PlantAnswer(
         enterprise=plant.enterprise,
         site=plant.site,
-        name=_label(plant.name),
+        name=label(plant.name),
         timezone=plant.timezone.key,
         simulated=plant.simulated,
         version=version,
         hash=plant.hash,
         lines=[_line(x) for x in plant.lines.values()],
         assets=[_asset(x) for x in plant.assets.values()],
-        edges=[EdgeAnswer(id=e.id, name=_label(e.name)) for e in plant.edges.values()],
+        edges=[EdgeAnswer(id=e.id, name=label(e.name)) for e in plant.edges.values()],
     )
-
-
-def _label(label: Label) -> LabelAnswer:
-    return LabelAnswer(zh=label.zh, en=label.en)
 
 
 def _line(line: Line) -> LineAnswer:
@@ -210,7 +112,7 @@ def _line(line: Line) -> LineAnswer:
 def _asset(asset: Asset) -> AssetAnswer:
     return AssetAnswer(
         id=asset.id,
-        name=_label(asset.name),
+        name=label(asset.name),
         type=asset.type,
         role=asset.role,
         edge=asset.edge,

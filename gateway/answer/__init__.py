@@ -1,0 +1,1 @@
+"""The shapes of what the REST interface answers, one file a topic."""

@@ -1,0 +1,29 @@
+"""The base of every answer of the REST interface; OpenAPI and the dashboard's types follow them."""
+
+from pydantic import BaseModel, ConfigDict
+
+from plant.model.signal import Label
+
+
+class Answer(BaseModel):
+    """Base: built from the plant's own dataclasses."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+
+class LabelAnswer(Answer):
+    """A name in both languages."""
+
+    zh: str
+    en: str
+
+
+class RefusalAnswer(Answer):
+    """Why there is no answer, in plain words."""
+
+    detail: str
+
+
+def label(name: Label) -> LabelAnswer:
+    """A name of the plant's as an answer."""
+    return LabelAnswer(zh=name.zh, en=name.en)
