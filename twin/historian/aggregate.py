@@ -11,7 +11,7 @@ from plant.flow.sample import Float64, Int64, SampleBatch
 from plant.flow.status import is_bad, is_good
 from plant.model.signal import SignalKind
 
-_NEAR_END = 0.1
+NEAR_END = 0.1
 """A counter rolls over from the last tenth of its range to the first; any other drop is a reset."""
 
 
@@ -182,7 +182,7 @@ def counter_steps(value: Float64, modulus: float | None) -> Float64:
     step: Float64 = value - before
     reset = step < 0
     if modulus is not None:
-        rolled = (before >= modulus * (1 - _NEAR_END)) & (value <= modulus * _NEAR_END)
+        rolled = (before >= modulus * (1 - NEAR_END)) & (value <= modulus * NEAR_END)
         step = np.where(reset & rolled, step + modulus, step)
         reset &= ~rolled
     return np.where(reset, value, step)

@@ -7,12 +7,13 @@ range of no other. The manifest keeps, per segment, first, last and number of ro
 import os
 import secrets
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from plant.errors import Unavailable
 from plant.flow.sample import Int32, Int64, SampleBatch
@@ -24,8 +25,8 @@ DAY_MS = 86_400_000
 
 _ROW = "signal, source_time, value, status, received_time"
 _COPY = (
-    "COPY (SELECT signal, source_time, received_time, value, status FROM columns) TO '{}' (FORMAT"
-    " parquet, COMPRESSION zstd, PARQUET_VERSION v2, DICTIONARY_SIZE_LIMIT 1, ROW_GROUP_SIZE 32768)"
+    "COPY (SELECT {} FROM columns) TO '{}' (FORMAT parquet, COMPRESSION zstd,"
+    " PARQUET_VERSION v2, DICTIONARY_SIZE_LIMIT 1, ROW_GROUP_SIZE 32768)"
 )
 
 
@@ -127,22 +128,32 @@ def write_segment(folder: Path, day: int, batch: SampleBatch) -> tuple[str, int]
     The name is never given twice, so a file that the manifest does not name is an orphan.
     ``Unavailable`` when the disk does not take it.
     """
-    import duckdb
-
     stamp = np.datetime64(day, "D") if abs(day) < 1_000_000 else day
     name = f"{stamp}_{secrets.token_hex(8)}.parquet"
-    temporary, final = folder / f".{name}.part", folder / name
-    columns = {
-        "signal": np.ascontiguousarray(batch.signal),
-        "source_time": np.ascontiguousarray(batch.source_time),
-        "received_time": np.ascontiguousarray(batch.received_time),
-        "value": np.ascontiguousarray(batch.value),
-        "status": np.ascontiguousarray(batch.status),
+    columns: dict[str, NDArray[np.generic]] = {
+        "signal": batch.signal,
+        "source_time": batch.source_time,
+        "received_time": batch.received_time,
+        "value": batch.value,
+        "status": batch.status,
     }
+    return name, write_parquet(folder, name, columns)
+
+
+def write_parquet(folder: Path, name: str, columns: Mapping[str, NDArray[np.generic]]) -> int:
+    """Columns as a Parquet file under a name in a folder, durable; its bytes.
+
+    ``Unavailable`` when the disk does not take it.
+    """
+    import duckdb
+
+    temporary, final = folder / f".{name}.part", folder / name
+    given = {column: np.ascontiguousarray(array) for column, array in columns.items()}
+    names = ", ".join(f'"{column}"' for column in columns)
     try:
         with connect() as database:
-            database.register("columns", columns)
-            database.execute(_COPY.format(str(temporary).replace("'", "''")))
+            database.register("columns", given)
+            database.execute(_COPY.format(names, str(temporary).replace("'", "''")))
         sync(temporary)
         size = temporary.stat().st_size
         temporary.rename(final)
@@ -150,7 +161,7 @@ def write_segment(folder: Path, day: int, batch: SampleBatch) -> tuple[str, int]
     except (duckdb.IOException, OSError) as error:
         temporary.unlink(missing_ok=True)
         raise Unavailable(f"{folder}: {error}") from error
-    return name, size
+    return size
 
 
 def sync(path: Path) -> None:

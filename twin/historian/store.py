@@ -13,12 +13,13 @@ import apsw
 
 from plant.errors import ConfigError, Unavailable
 
-VERSION = 1
+VERSION = 2
 """Of the whole data folder, in ``PRAGMA user_version``; a newer one is refused."""
 
 FILE = "historian.sqlite"
 SAMPLES = "samples"
-"""The folder of the Parquet files, beside the SQLite file."""
+TIERS = "tiers"
+"""The folders of the Parquet files of samples and of cells, beside the SQLite file."""
 
 RETIRED_KEEP_S = 600
 """Replaced Parquet files live this long, for readers that took their names."""
@@ -26,6 +27,20 @@ RETIRED_KEEP_S = 600
 _CHECKPOINT_PAGES = 256
 """Of 4 KiB: the log stays about a megabyte."""
 _APPLICATION = 0x4B61696B
+
+_TIERS_SCHEMA = """
+CREATE TABLE tier (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, file TEXT NOT NULL UNIQUE, tier TEXT NOT NULL,
+    first INTEGER NOT NULL, upto INTEGER NOT NULL, cells INTEGER NOT NULL, bytes INTEGER NOT NULL,
+    signals BLOB NOT NULL
+) STRICT;
+CREATE INDEX tier_time ON tier (tier, upto, first);
+CREATE TABLE dirty (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, signal INTEGER NOT NULL, first INTEGER NOT NULL,
+    upto INTEGER NOT NULL, UNIQUE (signal, first, upto)
+) STRICT;
+CREATE TABLE horizon (name TEXT PRIMARY KEY, at INTEGER NOT NULL) STRICT;
+"""
 
 _SCHEMA = """
 CREATE TABLE signal (
@@ -99,6 +114,7 @@ def open_writable(folder: Path) -> apsw.Connection:
         connection.set_busy_timeout(10_000)
         _prepare(connection, check_version(connection, folder))
         (folder / SAMPLES).mkdir(exist_ok=True)
+        (folder / TIERS).mkdir(exist_ok=True)
     except BaseException:  # a connection left open would lock out the next try
         connection.close()
         raise
@@ -108,8 +124,11 @@ def open_writable(folder: Path) -> apsw.Connection:
 def _prepare(connection: apsw.Connection, version: int) -> None:
     if version == 0:
         connection.pragma("auto_vacuum", "incremental")  # sealed batches give their pages back
+    if version < VERSION:
         with connection:
-            connection.execute(_SCHEMA)
+            if version == 0:
+                connection.execute(_SCHEMA)
+            connection.execute(_TIERS_SCHEMA)  # version 1 had none: ``retain`` builds them
             connection.pragma("application_id", _APPLICATION)
             connection.pragma("user_version", VERSION)
     connection.pragma("journal_mode", "wal")
