@@ -30,6 +30,7 @@ class MachineType:
     role: str
     signals: Mapping[str, tuple[Part, ...]]
     state: tuple[StateRuleShape, ...]
+    mode: tuple[StateRuleShape, ...]
     document: Document
 
 
@@ -97,6 +98,7 @@ def _inherit(
         role=shape.role or (base.role if base else "machine"),
         signals=signals,
         state=tuple(shape.state) or (base.state if base else ()),
+        mode=tuple(shape.mode) or (base.mode if base else ()),
         document=document,
     )
     catalogue.types[id] = machine_type
