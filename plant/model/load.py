@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -16,18 +17,28 @@ from plant.model.catalogue import Catalogue, MachineType, Part, read_catalogue, 
 from plant.model.draft import Draft, present
 from plant.model.kind import KindTable, SourceKind
 from plant.model.locate import Document, Where, read_document
-from plant.model.packml import PackML
+from plant.model.reason import Product, Reason
 from plant.model.resolve import SignalResolver
-from plant.model.sense import check_lines, check_names, check_secrets, check_site
+from plant.model.rule import read_rules
+from plant.model.sense import (
+    SECRETS,
+    check_copy,
+    check_lines,
+    check_names,
+    check_products,
+    check_secrets,
+    check_site,
+)
 from plant.model.shape import (
     AssetShape,
     LabelShape,
     LineShape,
     PlantShape,
+    ReasonFileShape,
     SignalShape,
-    StateRuleShape,
 )
 from plant.model.signal import Label, Signal, SignalKind
+from plant.model.timetable import Timetable, catalogue_file
 from plant.model.validate import did_you_mean, validate
 
 KINDS = ("sources", "conditions", "historians")
@@ -74,12 +85,23 @@ class _Loader:
             self.problems += check
         self.problems += check_secrets(self.document)
         self.problems += check_lines(shape, self.document, self._given("assets"))
+        self.problems += check_products(shape, self.document, self._given("assets"))
+        calendar = None
+        if shape.calendar is not None:
+            timetable = Timetable(shape.calendar, self.document)
+            calendar = timetable.calendar()
+            self.problems += timetable.problems
         sources = self._sources(shape)
         historian = self._kind("historians", dict(shape.historian), ("historian",))
+        second = None
+        if shape.second is not None:
+            second = self._kind("historians", dict(shape.second), ("copy",))
+            self.problems += check_copy(historian, second, self.document)
         assets = self._assets(shape, sources)
         if self.problems:
             raise self._error()
-        return self._build(shape, sources, historian, assets)
+        plant = self._build(shape, sources, historian, assets)
+        return replace(plant, calendar=calendar, reasons=_reasons(shape), copy=second)
 
     def _error(self) -> ConfigError:
         order = sorted(set(self.problems), key=lambda p: (p.file != self.document.file, p))
@@ -149,9 +171,10 @@ class _Loader:
                 edge=shapes[id].edge,
                 line=lines.get(id, shapes[id].line),
                 signals=tuple(found),
-                state_rules=self._rules(types[id], found),
+                state_rules=self._rules("state", types[id], found),
                 cycle_s=shapes[id].cycle_s,
                 parameters=shapes[id].parameters,
+                mode_rules=self._rules("mode", types[id], found),
             )
             for id, found in signals.items()
         }
@@ -220,32 +243,10 @@ class _Loader:
                 self.problems += draft.problems
 
     def _rules(
-        self, machine_type: MachineType, signals: list[Signal]
+        self, key: str, machine_type: MachineType, signals: list[Signal]
     ) -> tuple[model.StateRule, ...]:
-        by_id = {s.id: s for s in signals}
-        rules = []
-        for i, rule in enumerate(machine_type.state):
-            signal = by_id.get(rule.signal)
-            if signal is not None:
-                rules.append(self._rule(rule, signal, machine_type.document, ("state", i)))
-        return tuple(rules)
-
-    def _rule(
-        self, rule: StateRuleShape, signal: Signal, document: Document, where: Where
-    ) -> model.StateRule:
-        numbers = {label.en.lower().replace(" ", "_"): n for n, label in signal.states.items()}
-        result: dict[int, int] = {}
-        for state, target in rule.map.items():
-            number = state if isinstance(state, int) else numbers.get(state)
-            if number is None or number not in signal.states:
-                text = f"{signal.id!r} has no state {state!r}{did_you_mean(state, list(numbers))}"
-                self.problems.append(document.problem((*where, "map", state), text, key=True))
-            elif target not in PackML.__members__:
-                text = f"no PackML state {target!r}{did_you_mean(target, list(PackML.__members__))}"
-                self.problems.append(document.problem((*where, "map", state), text))
-            else:
-                result[number] = int(PackML[target])
-        return model.StateRule(signal.path, result)
+        shapes = machine_type.state if key == "state" else machine_type.mode
+        return read_rules(key, shapes, signals, machine_type.document, self.problems)
 
     def _build(
         self,
@@ -289,7 +290,17 @@ class _Loader:
             assets=assets,
             simulated=shape.simulated,
             hash=_hash(shape, assets),
+            products={
+                id: Product(id, Label(p.name.zh, p.name.en), p.cycle_s)
+                for id, p in shape.products.items()
+            },
         )
+
+
+def _reasons(shape: PlantShape) -> dict[str, Reason]:
+    """The catalogue's, and the plant's own, which may say otherwise of one of those."""
+    own = catalogue_file(ReasonFileShape, "reason", "default").reasons | shape.reasons
+    return {code: Reason(code, Label(r.name.zh, r.name.en), r.kind) for code, r in own.items()}
 
 
 def _complete(parts: tuple[Part, ...]) -> bool:
@@ -331,5 +342,8 @@ def _hash(shape: PlantShape, assets: Mapping[str, model.Asset]) -> str:
             user.pop("password")
         for source in edge["sources"].values():
             source.pop("password", None)
+    for store in filter(None, (secretless["historian"], secretless["second"])):
+        for key in SECRETS & store.keys():
+            store.pop(key)
     text = json.dumps(secretless, sort_keys=True, default=str) + repr(sorted(assets.items()))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -19,6 +19,8 @@ Where = tuple[Key, ...]
 """A path into a document: keys of mappings, indices of lists."""
 
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+_SEXAGESIMAL = {"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"}
+_TIMESTAMP = "tag:yaml.org,2002:timestamp"
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -135,6 +137,8 @@ class _Walk:
 
     def scalar(self, node: yaml.Node, where: Where) -> object:
         text = node.value
+        if node.tag == _TIMESTAMP or (node.tag in _SEXAGESIMAL and ":" in text):
+            return text  # 20:00 is a time of the day to people, 1200 to YAML 1.1
         if not isinstance(text, str) or "${" not in text:
             return self.loader.construct_object(node)
         self.document.referenced.add(where)

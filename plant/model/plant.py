@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
+from plant.model.calendar import Calendar
+from plant.model.reason import Product, Reason
 from plant.model.signal import Label, Origin, Signal
 
 TWIN = "kaikou_twin"
@@ -75,10 +77,15 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class StateRule:
-    """The machine's PackML state as one signal tells it: value of the signal -> state number."""
+    """The machine's PackML state as one signal tells it: value of the signal -> state number.
+
+    ``waiting`` has the values that also say why it is Suspended. A rule of the mode has mode
+    numbers in ``map``.
+    """
 
     signal: str
     map: Mapping[int, int]
+    waiting: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +93,7 @@ class Asset:
     """A machine or a meter.
 
     ``cycle_s`` is the ideal time for one part; ``role`` is "machine", "meter", "utility" or
-    "edge"; ``state_rules`` are asked in order, the first that knows decides.
+    "edge"; ``state_rules`` and ``mode_rules`` are asked in order, the first that knows decides.
     """
 
     id: str
@@ -99,6 +106,7 @@ class Asset:
     state_rules: tuple[StateRule, ...] = ()
     cycle_s: float | None = None
     parameters: Mapping[str, float] = field(default_factory=dict)
+    mode_rules: tuple[StateRule, ...] = ()
 
     def signal(self, id: str) -> Signal | None:
         """The signal of that id, None where the asset has none."""
@@ -125,7 +133,11 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Plant:
-    """A whole plant; ``hash`` is over everything that was resolved and goes into every birth."""
+    """A whole plant; ``hash`` is over everything that was resolved and goes into every birth.
+
+    ``calendar`` None: it is planned to work at all times. ``reasons`` are the catalogue's and the
+    plant's own. ``copy`` is a second historian, filled from the first.
+    """
 
     enterprise: str
     site: str
@@ -140,6 +152,9 @@ class Plant:
     assets: Mapping[str, Asset]
     simulated: bool
     hash: str
+    calendar: Calendar | None = None
+    products: Mapping[str, Product] = field(default_factory=dict)
+    reasons: Mapping[str, Reason] = field(default_factory=dict)
     copy: object | None = None
 
     @property
@@ -151,6 +166,14 @@ class Plant:
     def signals(self) -> Sequence[Signal]:
         """Every signal of every asset, in file order; hidden ones too."""
         return [s for a in self.assets.values() for s in a.signals]
+
+    def cycle_ms(self, asset: str, product: str = "") -> int | None:
+        """Planned run time of one unit (PRU, ISO 22400-2), ms; None where nobody gave one."""
+        made = self.products.get(product)
+        seconds = made.cycle_s.get(asset) if made else None
+        if seconds is None:
+            seconds = self.assets[asset].cycle_s
+        return None if seconds is None else round(seconds * 1000)
 
     def published(self, origin: Origin, edge: str | None = None) -> Sequence[Signal]:
         """The signals that one publisher puts on the wire."""

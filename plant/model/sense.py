@@ -3,14 +3,18 @@
 from collections.abc import Iterator, Mapping
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
+from pydantic import BaseModel
+
 from plant.errors import Problem
 from plant.model.locate import Document, Where
 from plant.model.plant import PUBLISHERS
 from plant.model.shape import PlantShape
 from plant.model.validate import did_you_mean
 
+_ADDRESS = {"url", "host", "port", "org", "bucket", "folder"}
+"""What tells one store from another of the same kind."""
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
-_SECRETS = {"password", "token", "secret", "key_password"}
+SECRETS = {"password", "token", "secret", "key_password"}
 
 
 def check_site(shape: PlantShape, document: Document) -> Iterator[Problem]:
@@ -81,7 +85,7 @@ def check_secrets(document: Document) -> Iterator[Problem]:
         )
         for key, value in items:
             here = (*where, key)
-            if key in _SECRETS and value is not None and here not in document.referenced:
+            if key in SECRETS and value is not None and here not in document.referenced:
                 yield document.problem(here, "a secret is written as ${NAME}, never in the file")
             yield from walk(value, here)
 
@@ -137,3 +141,24 @@ def check_names(shape: PlantShape, document: Document) -> Iterator[Problem]:
                 where: Where = ("assets", name, "signals", id)
                 text = f"the id is already that of {other} but for its case"
                 yield document.problem(where, text, key=True)
+
+
+def check_products(shape: PlantShape, document: Document, assets: set[str]) -> Iterator[Problem]:
+    """Every asset that a product names exists."""
+    for id, product in shape.products.items():
+        for asset in product.cycle_s:
+            if asset not in assets:
+                hint = did_you_mean(asset, sorted(assets))
+                where: Where = ("products", id, "cycle_s", asset)
+                yield document.problem(where, f"no asset {asset!r}{hint}", key=True)
+
+
+def check_copy(
+    first: BaseModel | None, second: BaseModel | None, document: Document
+) -> Iterator[Problem]:
+    """The copy is another store than the historian it is filled from."""
+    if first is None or second is None or type(first) is not type(second):
+        return
+    one, other = first.model_dump(), second.model_dump()
+    if all(one[key] == other[key] for key in _ADDRESS & one.keys()):
+        yield document.problem(("copy",), "is the same store as the historian", key=True)

@@ -4,10 +4,19 @@ What only a room can judge (a source's settings, a point's address, a condition'
 kept as given here and validated by the room's own class in ``resolve``.
 """
 
-from typing import Annotated, Any, Literal
+from datetime import date
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+)
 
+from plant.model.reason import ReasonKind
 from plant.model.signal import SignalKind
 
 Slug = Annotated[
@@ -149,6 +158,99 @@ class AssetShape(Shape):
     signals: dict[Slug, SignalShape] = {}
 
 
+WallTime = Annotated[
+    str,
+    StringConstraints(pattern=r"^(([01]?[0-9]|2[0-3]):[0-5][0-9]|24:00)$"),
+    Field(description='on the wall clock, "HH:MM"'),
+]
+Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+_WEEKDAYS = get_args(Weekday)
+
+
+def _listed(given: object) -> object:
+    """The words for groups of weekdays as lists of them."""
+    groups = {"every_day": list(_WEEKDAYS), "weekdays": list(_WEEKDAYS[:5])}
+    if isinstance(given, str) and given not in groups:
+        raise ValueError(f"every_day, weekdays, or a list of {', '.join(_WEEKDAYS)}")
+    return groups[given] if isinstance(given, str) else given
+
+
+Weekdays = Annotated[
+    list[Weekday],
+    BeforeValidator(_listed),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"enum": ["every_day", "weekdays"]},
+                {"type": "array", "items": {"enum": list(_WEEKDAYS)}},
+            ]
+        }
+    ),
+]
+Span = Annotated[
+    str,
+    StringConstraints(pattern=r"^[0-9]{1,2}:[0-9]{2} ?- ?[0-9]{1,2}:[0-9]{2}$"),
+    Field(description='"HH:MM-HH:MM"'),
+]
+
+
+class ShiftShape(Shape):
+    """A shift; one that ends at or before its start ends on the next day."""
+
+    name: LabelShape
+    start: WallTime
+    end: WallTime
+    breaks: list[Span] = Field([], description="planned, so not part of the planned busy time")
+
+
+class CrewShape(Shape):
+    """Those who work together; ``cycle`` is theirs where the rotation has no pattern."""
+
+    name: LabelShape
+    cycle: list[Annotated[Slug, BeforeValidator(lambda v: "rest" if v is False else v)]] | None = (
+        Field(None, min_length=1, description="a shift or rest, for each day")
+    )
+
+
+class RotationShape(Shape):
+    """How crews take turns."""
+
+    since: date = Field(description="the first day of the cycle")
+    pattern: Slug | None = Field(
+        None, description="two_shifts, three_crews, four_crews; or each crew has its cycle"
+    )
+    crews: dict[Slug, CrewShape] = Field(min_length=1)
+
+
+class CalendarShape(Shape):
+    """When the plant works."""
+
+    shifts: dict[Slug, ShiftShape] = Field(min_length=1)
+    days: Weekdays = list(_WEEKDAYS)
+    rotation: RotationShape | None = None
+    holidays: Slug | list[date] | None = Field(
+        None, description="cn: public holidays and workdays moved for them; or dates of your own"
+    )
+    closed: list[date] = Field([], description="further days without work")
+    open: list[date] = Field([], description="further days with work")
+
+
+class ProductShape(Shape):
+    """What is made."""
+
+    name: LabelShape
+    cycle_s: dict[Slug, Annotated[float, Field(gt=0)]] = Field(
+        {}, description="planned run time of one unit by asset, s; else the asset's own"
+    )
+
+
+class ReasonShape(Shape):
+    """A code for a stop; ``kind`` decides the time it is booked to."""
+
+    name: LabelShape
+    kind: ReasonKind
+
+
 class PlantShape(Shape):
     """plant.yaml, the only source of truth."""
 
@@ -158,16 +260,62 @@ class PlantShape(Shape):
     host_id: Slug = "kaikou"
     broker: BrokerShape = BrokerShape()
     historian: dict[str, Any] = {"kind": "embedded"}
+    second: dict[str, Any] | None = Field(
+        None, alias="copy", description="a second historian, filled from the first"
+    )
     gateway: GatewayShape = GatewayShape()
     simulated: bool = Field(False, description="every value of this plant is simulated")
     catalog: str | None = Field(None, description="folder of further machine types")
     lines: dict[Slug, LineShape] = {}
     edges: dict[Slug, EdgeShape] = {}
     assets: dict[Slug, AssetShape] = {}
+    calendar: CalendarShape | None = None
+    products: dict[Slug, ProductShape] = {}
+    reasons: dict[Slug, ReasonShape] = {}
+
+
+class RotationFileShape(Shape):
+    """A rotation of the catalogue: one cycle of shift places, each crew further on in it."""
+
+    rotation: Slug
+    name: LabelShape
+    shifts: int = Field(ge=1)
+    crews: int = Field(ge=1)
+    cycle: list[int] = Field(min_length=1)
+    offset: int = Field(ge=0)
+
+
+class HolidayShape(Shape):
+    """Days off that follow one another, both ends included."""
+
+    name: LabelShape
+    first: date
+    last: date
+
+
+class HolidayYearShape(Shape):
+    """The public holidays of one year, and who announced them."""
+
+    source: str
+    holidays: list[HolidayShape]
+    workdays: list[date] = []
+
+
+class HolidayFileShape(Shape):
+    """The public holidays of a country, by year."""
+
+    country: Slug
+    years: dict[int, HolidayYearShape]
+
+
+class ReasonFileShape(Shape):
+    """Reasons of the catalogue."""
+
+    reasons: dict[Slug, ReasonShape]
 
 
 class StateRuleShape(Shape):
-    """How a signal tells the machine's PackML state."""
+    """How a signal tells the machine's PackML state (or starved, blocked), or its mode."""
 
     signal: Slug
     map: dict[str | int, str]
@@ -182,3 +330,4 @@ class TypeShape(Shape):
     name: LabelShape | None = None
     signals: dict[Slug, SignalShape] = {}
     state: list[StateRuleShape] = []
+    mode: list[StateRuleShape] = []

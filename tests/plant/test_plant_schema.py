@@ -26,9 +26,15 @@ def test_every_key_of_plant_yaml_is_documented() -> None:
         shape.LineShape,
         shape.AssetShape,
         shape.SignalShape,
+        shape.CalendarShape,
+        shape.ShiftShape,
+        shape.RotationShape,
+        shape.CrewShape,
+        shape.ProductShape,
+        shape.ReasonShape,
         shape.TypeShape,
         shape.StateRuleShape,
     ]
-    keys = {key for model in models for key in model.model_fields}
+    keys = {f.alias or key for model in models for key, f in model.model_fields.items()}
     missing = sorted(key for key in keys if f"`{key}`" not in text)
     assert missing == []
