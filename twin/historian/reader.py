@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from plant.flow.port import Aggregate, Changes, Series
+from plant.flow.port import Aggregate, Changes, Series, Trend
 from plant.flow.sample import Event, Gap, Int32, Int64, SampleBatch, Text, Waveform
 from plant.model.signal import SignalKind
 from twin.historian.aggregate import Window, aggregate
@@ -13,6 +13,7 @@ from twin.historian.change import ChangeLog
 from twin.historian.manifest import FOREVER, NEVER, Manifest
 from twin.historian.record import read_events, read_gaps, read_texts, read_waveforms
 from twin.historian.segment import last_rows, newest, scan
+from twin.historian.trend import Plan, trend_of_rows
 
 _LAST = (
     "signal IN (SELECT unnest(?)) AND source_time <= ? AND source_time >= ?"
@@ -116,6 +117,15 @@ class EmbeddedReader:
             modulus=series.modulus,
             hold_ms=series.hold_ms,
         )
+
+    def trend(
+        self, path: str, start: int, end: int, px: int = 2000, known_at: int | None = None
+    ) -> Trend:
+        """See ``HistorianReader``."""
+        plan = Plan.of(start, end, px, raw=known_at is not None)
+        held = self.as_of([path], start - 1, known_at)
+        kind = self.manifest.find(path)[1].kind
+        return trend_of_rows(held, self.read([path], start, end, known_at), plan, kind)
 
     # ------------------------------------------------------------------------------ the rest
 

@@ -197,11 +197,12 @@ def record_weights(db: apsw.Connection, after: int, rows: int) -> Sequence[tuple
 
 def last_record(db: apsw.Connection) -> int:
     """The greatest received time of all records, 0 where there is none."""
-    found = [
-        db.execute(f"SELECT max(received) FROM {table}").fetchone()  # noqa: S608 - names are ours
+    greatest = [
+        received
         for table in ("text", "waveform", "event", "gap")
+        for (received,) in select(db, f"SELECT max(received) FROM {table}")  # noqa: S608
     ]
-    return max(received or 0 for (received,) in found)
+    return max(received or 0 for received in greatest)
 
 
 def _gap(row: Sequence[Any]) -> Gap:
