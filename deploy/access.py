@@ -1,7 +1,8 @@
 """Who may publish what on the embedded broker: one account for each process, by topic.
 
-Only the twin may acknowledge (``kaikou/ack/#``) and say that the host is online (``STATE``); an
-edge publishes as itself alone; whoever only looks may ask for a rebirth and nothing else.
+Only the twin may acknowledge (``kaikou/ack/#``), say that the host is online (``STATE``) and reply
+to requests (``kaikou/reply/#``); only the gateway may send requests (``DCMD``). An edge publishes
+as itself alone; whoever only looks may ask for a rebirth and nothing else.
 """
 
 from collections.abc import Mapping
@@ -27,6 +28,7 @@ def publish_filters(plant: Plant) -> Mapping[str, tuple[str, ...]]:
         "spBv1.0/+/NCMD/+",
         f"spBv1.0/STATE/{plant.host_id}",
         "kaikou/ack/#",
+        f"kaikou/reply/{group}/+",
     )
     return filters
 

@@ -9,8 +9,10 @@ from collections.abc import Iterator
 import uvicorn
 
 from gateway.app import create_app
+from gateway.history import History
 from gateway.person import People
-from gateway.state import History, State
+from gateway.state import State
+from gateway.statement import Statements
 from gateway.stream import Stream
 from plant.errors import ConfigError, Unavailable
 from plant.flow.live import SignalTable
@@ -58,7 +60,14 @@ async def run(plant: Plant, ports: Ports) -> None:
         sys.stdout.write(f"first log-in: {name} {password}\n")
     sys.stdout.flush()
     table = SignalTable([s.path for s in plant.signals if not s.hidden])
-    view = LiveView(plant.group, plant.edges, host_id=plant.host_id, clock=ports.clock, table=table)
+    view = LiveView(
+        plant.group,
+        plant.edges,
+        host_id=plant.host_id,
+        clock=ports.clock,
+        table=table,
+        asks=True,
+    )
     connected = False
 
     def links() -> list[dict[str, object]]:
@@ -83,7 +92,17 @@ async def run(plant: Plant, ports: Ports) -> None:
 
     stream = Stream(view.live, ports.clock, links, lambda: view.revision)
     history = History(ports.reader)
-    state = State(plant, ports.clock, view.live, links, lambda: connected, history, people, stream)
+    state = State(
+        plant=plant,
+        clock=ports.clock,
+        live=view.live,
+        links=links,
+        connected=lambda: connected,
+        history=history,
+        people=people,
+        stream=stream,
+        statements=Statements(view.asker, history),
+    )
     server = Server(
         uvicorn.Config(
             create_app(state),

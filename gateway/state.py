@@ -1,57 +1,21 @@
 """What every route needs: the plant, the live table, the historian, people, the stream."""
 
-import asyncio
-import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
 
 from fastapi import Depends, HTTPException, Request, status
 from starlette.requests import HTTPConnection
 
+from gateway.history import History
 from gateway.person import People, Person, Right
+from gateway.statement import Statements
 from gateway.stream import Stream
 from plant.flow.clock import Clock
 from plant.flow.live import LiveTable
-from plant.flow.port import HistorianReader
 from plant.model.plant import Plant
 from plant.model.signal import Signal
 
 COOKIE = "kaikou_session"
-T = TypeVar("T")
-
-
-class History:
-    """The historian, read in threads of its own so that a long question blocks nobody.
-
-    Each thread opens its own reader. ``ask`` waits for a free thread; at most ``threads``
-    questions are under way.
-    """
-
-    def __init__(self, opener: Callable[[], HistorianReader], threads: int = 2) -> None:
-        self._opener = opener
-        self._readers: list[HistorianReader] = []
-        self._local = threading.local()
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="historian")
-
-    async def ask(self, question: Callable[[HistorianReader], T]) -> T:
-        """Run a question against a reader."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._answer, question)
-
-    def _answer(self, question: Callable[[HistorianReader], T]) -> T:
-        reader: HistorianReader | None = getattr(self._local, "reader", None)
-        if reader is None:
-            reader = self._opener()
-            self._local.reader = reader
-            self._readers.append(reader)
-        return question(reader)
-
-    def close(self) -> None:
-        """Wait for what is under way, then release."""
-        self._pool.shutdown()
-        for reader in self._readers:
-            reader.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +30,7 @@ class State:
     history: History
     people: People
     stream: Stream
+    statements: Statements
 
     def signal(self, path: str) -> Signal:
         """A signal by path; 404 where the plant has none."""
@@ -102,6 +67,8 @@ def need(right: Right) -> Callable[[Request], Person]:
         found = whoever(request)
         if found is None:
             raise HTTPException(status.HTTP_401_UNAUTHORIZED, "log in first: POST /api/login")
+        if request.method not in {"GET", "HEAD"} and not same_origin(request):
+            raise HTTPException(status.HTTP_403_FORBIDDEN, "sent from another site")
         if right not in found.rights:
             raise HTTPException(status.HTTP_403_FORBIDDEN, f"needs the right {right.value!r}")
         return found
@@ -111,3 +78,5 @@ def need(right: Right) -> Callable[[Request], Person]:
 
 VIEWER = Depends(need(Right.VIEWER))
 """A route for everybody who is logged in."""
+OPERATOR = Depends(need(Right.OPERATOR))
+"""A route for who runs the machines: operators and engineers."""

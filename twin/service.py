@@ -12,6 +12,8 @@ from plant.outbox.uplink import Uplink
 from twin.copy import Copy
 from twin.derive import Derivation
 from twin.host import Host
+from twin.request import Requests
+from twin.statement import Vocabulary
 from twin.transfer.follow import identity
 
 log = logging.getLogger("kaikou.twin")
@@ -56,6 +58,8 @@ async def _serve(plant: Plant, ports: Ports, writer: HistorianWriter) -> None:
         plant_hash=plant.hash,
     )
     copy = _copy(plant, ports, writer)
+    requests = Requests(Vocabulary.of(plant), clock, uplink, plant.group)
+    uplink.on_command = requests.on_command
     host = Host(plant, plant.broker, writer, clock, derivation.heard)
     derivation.attach(host)
     if ports.reader is not None:
@@ -74,6 +78,7 @@ async def _serve(plant: Plant, ports: Ports, writer: HistorianWriter) -> None:
             supervisor.source("sealing", host.run_retain)
             if copy is not None:
                 supervisor.source("copy", copy.run)
+            supervisor.source("requests", requests.run)
             supervisor.source("derive", partial(_derive, derivation))
             supervisor.start("end", partial(_end, supervisor, host, uplink, commits))
             ports.ready()

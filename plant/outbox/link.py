@@ -33,7 +33,7 @@ from plant.wire.birth import DeviceBirth
 from plant.wire.client import MqttClient
 from plant.wire.codec import TextSample, encode_metrics, encode_texts
 from plant.wire.edge_session import AckReceived, Command, EdgeSession, RebirthWanted
-from plant.wire.message import Row
+from plant.wire.message import Outgoing, Row
 
 if TYPE_CHECKING:
     from plant.outbox.row import KeptRow
@@ -155,6 +155,10 @@ class Link:
                             self._pace.put(Birth())
                         case Command() if self._on_command:
                             self._on_command(event)
+
+    async def send(self, message: Outgoing) -> None:
+        """Publish what is no data of the session."""
+        await self._mqtt.publish(message)
 
     async def act(self) -> None:
         """Do what has to be done, until the connection is lost."""

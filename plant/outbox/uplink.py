@@ -56,6 +56,7 @@ from plant.wire.birth import DeviceBirth, MetricBirth
 from plant.wire.client import MqttClient
 from plant.wire.codec import TextSample, encode_texts
 from plant.wire.edge_session import Command, EdgeSession
+from plant.wire.message import Outgoing
 from plant.wire.record import encode_gap
 
 log = logging.getLogger("kaikou.uplink")
@@ -78,6 +79,7 @@ class Uplink:
     Opening reads the file: ``ConfigError`` where it is of a newer version, ``Unavailable`` while
     another process holds it. ``run`` works until ``close``.
 
+    ``on_command`` is called with every command that is no rebirth request.
     ``outbox.on_commit`` may be set to see every row that became durable; ``feed`` can be served on
     a local socket for the OPC UA server.
     """
@@ -133,6 +135,12 @@ class Uplink:
         for signal in self.signals:
             device = "" if signal.asset == node else signal.asset
             self._paths.setdefault(device, []).append(signal.path)
+
+    async def publish(self, message: Outgoing) -> None:
+        """Send what is no data, an answer to a command; ``Unavailable`` where it is not sent."""
+        if self._link is None:
+            raise Unavailable(f"{self._edge}: no broker")
+        await self._link.send(message)
 
     # ---------------------------------------------------------------------------------- accepting
 

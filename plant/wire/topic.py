@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 NAMESPACE = "spBv1.0"
 ACK_PREFIX = "kaikou/ack"
+REPLY_PREFIX = "kaikou/reply"
 _FORBIDDEN = frozenset("+/#")
 
 
@@ -121,3 +122,12 @@ def parse_ack_topic(topic: str) -> NodeId | None:
     if len(parts) != 4 or f"{parts[0]}/{parts[1]}" != ACK_PREFIX:
         return None
     return NodeId(parts[2], parts[3])
+
+
+def reply_topic(group: str, request: str) -> str:
+    """Where the twin answers a request.
+
+    >>> reply_topic("kaikou-demo", "8f3c8f3c"), reply_topic("kaikou-demo", "+")
+    ('kaikou/reply/kaikou-demo/8f3c8f3c', 'kaikou/reply/kaikou-demo/+')
+    """
+    return f"{REPLY_PREFIX}/{group}/{request}"

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from plant.errors import DecodeError
+from plant.errors import DecodeError, Unavailable
 from plant.flow.clock import Clock
 from plant.flow.live import LiveTable, SignalTable
 from plant.flow.status import StatusCode
@@ -21,7 +21,8 @@ from plant.wire.client import MqttClient
 from plant.wire.host_event import Born, Data, Died, HostEvent, RebirthWanted, RunsAnnounced
 from plant.wire.host_session import HostSession, rebirth_command
 from plant.wire.message import Ack, Outgoing, Row, Runs
-from plant.wire.topic import ACK_PREFIX, NodeId, parse_ack_topic
+from plant.wire.request import Asker
+from plant.wire.topic import ACK_PREFIX, REPLY_PREFIX, NodeId, parse_ack_topic, reply_topic
 
 log = logging.getLogger("kaikou.view")
 
@@ -114,6 +115,7 @@ class LiveView:
     host_id  whose acknowledgements count for ``complete_up_to``
     clock    stamps changes of link states
     on_data  called with every ``Data`` event after it reached ``live``
+    asks     hears the twin's replies, so that ``asker`` can be used
     """
 
     def __init__(
@@ -125,6 +127,7 @@ class LiveView:
         clock: Clock,
         table: SignalTable | None = None,
         on_data: Callable[[Data], None] | None = None,
+        asks: bool = False,
     ) -> None:
         self.table = SignalTable() if table is None else table
         self.live = LiveTable(self.table)
@@ -136,6 +139,9 @@ class LiveView:
         self._host_id = host_id
         self._clock = clock
         self._on_data = on_data
+        self.asker = Asker(group, clock, self.publish)
+        self._asks = asks
+        self._mqtt: MqttClient | None = None
         self._links: dict[NodeId, tuple[LinkState, int]] = {}
         self._progress: dict[NodeId, Progress] = {}
         for edge in edges:
@@ -144,7 +150,8 @@ class LiveView:
     @property
     def subscriptions(self) -> list[tuple[str, int]]:
         """Topic filters with QoS."""
-        return [*self.session.subscriptions, (f"{ACK_PREFIX}/+/+", 0)]
+        filters = [*self.session.subscriptions, (f"{ACK_PREFIX}/+/+", 0)]
+        return [*filters, (reply_topic(self._group, "+"), 0)] if self._asks else filters
 
     def links(self) -> list[Link]:
         """Every link, ours first; ``revision`` rises when a state among them changes."""
@@ -166,6 +173,10 @@ class LiveView:
         if topic.startswith(ACK_PREFIX):
             if not retain:
                 self._on_ack(topic, payload)
+            return []
+        if topic.startswith(REPLY_PREFIX):
+            if not retain:
+                self.asker.on_message(topic, payload)
             return []
         events = self.session.on_message(topic, payload, mono_s, retain)
         self.apply(events)
@@ -211,10 +222,24 @@ class LiveView:
         """Keep the picture until cancelled; raises ``Unavailable`` when the broker is lost."""
         async with MqttClient(broker, client_id) as mqtt:
             await mqtt.subscribe(self.subscriptions)
+            self._mqtt = mqtt
             try:
                 await self._follow(mqtt)
             finally:
+                self._mqtt = None
                 self.lost()
+                self.asker.lost()
+
+    @property
+    def connected(self) -> bool:
+        """Whether it hears the broker."""
+        return self._mqtt is not None
+
+    async def publish(self, message: Outgoing) -> None:
+        """Hand a message to the broker; raises ``Unavailable`` while there is none."""
+        if self._mqtt is None:
+            raise Unavailable("the broker is not there")
+        await self._mqtt.publish(message)
 
     async def _follow(self, mqtt: MqttClient) -> None:
         dropped = 0

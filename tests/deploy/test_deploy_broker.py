@@ -1,4 +1,4 @@
-"""The embedded broker: nobody is anonymous, and only the twin acknowledges."""
+"""The embedded broker: nobody is anonymous; only the twin answers, only the gateway requests."""
 
 import asyncio
 import socket
@@ -104,11 +104,11 @@ async def test_strangers_are_refused(
     await client.close()
 
 
-async def test_only_the_twin_acknowledges(served: tuple[int, dict[str, str]]) -> None:
+async def test_everybody_publishes_what_is_theirs_alone(served: tuple[int, dict[str, str]]) -> None:
     port, accounts = served
     watcher = Client(port, OBSERVER, accounts[OBSERVER])
     assert await watcher.connect()
-    watcher.client.subscribe([("kaikou/ack/#", 1), ("spBv1.0/#", 1)])
+    watcher.client.subscribe([("kaikou/#", 1), ("spBv1.0/#", 1)])
     async with asyncio.timeout(10):
         await watcher.subscribed.wait()
     clients = {}
@@ -117,13 +117,20 @@ async def test_only_the_twin_acknowledges(served: tuple[int, dict[str, str]]) ->
         assert await clients[name].connect()
     for name, client in clients.items():
         await client.publish("kaikou/ack/kaikou-demo/edge1", name.encode())
+        await client.publish("kaikou/reply/kaikou-demo/8f3c8f3c", name.encode())
+        await client.publish("spBv1.0/kaikou-demo/DCMD/kaikou_twin/saw", name.encode())
         await client.publish("spBv1.0/kaikou-demo/DDATA/edge1/saw", name.encode())
     await clients[TWIN].publish("kaikou/ack/end", b"end")
     seen = []
     async with asyncio.timeout(10):
         while (message := await watcher.got.get())[1] != b"end":
-            seen.append((message[0].partition("/")[0], message[1].decode()))
-    assert sorted(seen) == [("kaikou", TWIN), ("spBv1.0", "edge1")]
+            seen.append((message[0], message[1].decode()))
+    assert sorted(seen) == [
+        ("kaikou/ack/kaikou-demo/edge1", TWIN),
+        ("kaikou/reply/kaikou-demo/8f3c8f3c", TWIN),
+        ("spBv1.0/kaikou-demo/DCMD/kaikou_twin/saw", "gateway"),
+        ("spBv1.0/kaikou-demo/DDATA/edge1/saw", "edge1"),
+    ]
     for client in [watcher, *clients.values()]:
         await client.close()
 

@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import gc
 import socket
 import subprocess
+import warnings
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -96,6 +98,9 @@ async def amqtt_broker() -> AsyncIterator[Broker]:
         yield Broker("127.0.0.1", port, username="test", password="secret")
     finally:
         await running.shutdown()
+        with warnings.catch_warnings():  # amqtt forgets the socket of who ended without DISCONNECT
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
 
 
 class Line:
