@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 FOREVER = int(np.iinfo(np.int64).max)
 NEVER = int(np.iinfo(np.int64).min)
-_KEEP_SPANS = 512
+_KEEP_SPANS = 1024
 _TRIES = 3
 
 
@@ -66,7 +66,7 @@ class Manifest:
         self._duck: duckdb.DuckDBPyConnection | None = None
         self._hot = HotLog()
         self._hot_ids: deque[tuple[int, int]] = deque()  # id and rows of what is in it
-        self._spans: OrderedDict[int, SignalSpans] = OrderedDict()
+        self._spans: OrderedDict[tuple[str, int], SignalSpans] = OrderedDict()
 
     def close(self) -> None:
         """Release both; the next question opens them again."""
@@ -180,17 +180,23 @@ class Manifest:
 
     def spans(self, segment: Segment) -> SignalSpans:
         """Which signals a segment holds; kept in memory, because a segment never changes."""
+        return self._kept("segment", segment.id)
+
+    def tier_spans(self, file: int) -> SignalSpans:
+        """For which spans of which signals a file of cells answers."""
+        return self._kept("tier", file)
+
+    def _kept(self, table: str, id_: int) -> SignalSpans:
         with self._lock:
-            spans = self._spans.get(segment.id)
+            spans = self._spans.get((table, id_))
             if spans is None:
+                query = f"SELECT signals FROM {table} WHERE id = ?"  # noqa: S608 - names are ours
                 with self.transaction() as db:
-                    row = db.execute(
-                        "SELECT signals FROM segment WHERE id = ?", (segment.id,)
-                    ).fetchone()
-                if row is None:
+                    found = select(db, query, (id_,))
+                if not found:
                     raise Vanished
-                spans = self._spans[segment.id] = SignalSpans.decode(row[0])
-            self._spans.move_to_end(segment.id)
+                spans = self._spans[table, id_] = SignalSpans.decode(found[0][0])
+            self._spans.move_to_end((table, id_))
             while len(self._spans) > _KEEP_SPANS:
                 self._spans.popitem(last=False)
             return spans

@@ -13,7 +13,8 @@ from twin.historian.change import ChangeLog
 from twin.historian.manifest import FOREVER, NEVER, Manifest
 from twin.historian.record import read_events, read_gaps, read_texts, read_waveforms
 from twin.historian.segment import last_rows, newest, scan
-from twin.historian.trend import Plan, trend_of_rows
+from twin.historian.sight import Sight, draw
+from twin.historian.trend import Plan
 
 _LAST = (
     "signal IN (SELECT unnest(?)) AND source_time <= ? AND source_time >= ?"
@@ -122,10 +123,14 @@ class EmbeddedReader:
         self, path: str, start: int, end: int, px: int = 2000, known_at: int | None = None
     ) -> Trend:
         """See ``HistorianReader``."""
+        return self.manifest.again(lambda: self._trend(path, start, end, px, known_at))
+
+    def _trend(self, path: str, start: int, end: int, px: int, known_at: int | None) -> Trend:
         plan = Plan.of(start, end, px, raw=known_at is not None)
-        held = self.as_of([path], start - 1, known_at)
-        kind = self.manifest.find(path)[1].kind
-        return trend_of_rows(held, self.read([path], start, end, known_at), plan, kind)
+        held = self._as_of([path], start - 1, known_at)
+        tier = (plan.tier, plan.cell_ms) if plan.cell_ms > 1 else None
+        sight = Sight.of(self.manifest, path, (start, end), _known(known_at), tier)
+        return draw(sight, plan, held)
 
     # ------------------------------------------------------------------------------ the rest
 

@@ -141,6 +141,14 @@ def step_changes(rows: SampleBatch) -> SampleBatch:
     return rows.take(np.r_[True, ~(same & (status[1:] == status[:-1]))])
 
 
+def least_changes(cells: Cells) -> int:
+    """So often at least the value changed, as far as cells tell."""
+    some = cells.take(~np.isnan(cells.last))
+    inside = some.low != some.high
+    between = some.first[1:] != some.last[:-1]
+    return int(inside.sum() + between.sum())
+
+
 def row_trend(held: SampleBatch, shown: SampleBatch, raw_count: int) -> Trend:
     """Rows as they are; ``held`` is the last row before the range."""
     drawn = Points.of(SampleBatch.concat([held, shown]))
