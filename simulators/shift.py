@@ -1,8 +1,10 @@
-"""When people are at the line: three shifts, a break in each, a hand-over between them."""
+"""When people are at the line: the plant's calendar, else three shifts with breaks."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
+
+from plant.model import calendar as model
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +23,7 @@ PAUSES = (
     Pause(18 * 60, 20),
     Pause(22 * 60, 5),
 )
-"""Shifts change at 6, 14 and 22; each has its break in the middle."""
+"""Of a plant without a calendar: shifts change at 6, 14 and 22, with a break in the middle."""
 DAY = (6 * 60, 22 * 60)
 """Minutes of the day between which offices and lights draw the base load of the day."""
 
@@ -35,23 +37,29 @@ class Calendar:
     (True, False, True)
     """
 
-    def __init__(self, zone: ZoneInfo) -> None:
+    def __init__(self, zone: ZoneInfo, calendar: model.Calendar | None = None) -> None:
         self._zone = zone
+        self._calendar = calendar
         self._minute_ms = -1
         self._minute = 0
+        self._manned = True
 
     def _of_day(self, now_ms: int) -> int:
         minute_ms = now_ms // 60_000
         if minute_ms != self._minute_ms:
             self._minute_ms = minute_ms
             at = datetime.fromtimestamp(now_ms / 1000.0, self._zone)
-            self._minute = at.hour * 60 + at.minute
+            minute = self._minute = at.hour * 60 + at.minute
+            if self._calendar is not None:
+                self._manned = self._calendar.manned(at)
+            else:
+                self._manned = not any(p.minute <= minute < p.minute + p.minutes for p in PAUSES)
         return self._minute
 
     def manned(self, now_ms: int) -> bool:
         """Whether operators feed the line."""
-        minute = self._of_day(now_ms)
-        return not any(p.minute <= minute < p.minute + p.minutes for p in PAUSES)
+        self._of_day(now_ms)
+        return self._manned
 
     def by_day(self, now_ms: int) -> bool:
         """Whether it is day for the base load."""

@@ -56,7 +56,7 @@ class World:
         self, plant: Plant, start_ms: int, seed: int = 1, note: Note | None = None
     ) -> None:
         self.now_ms = start_ms
-        self.calendar = Calendar(plant.timezone)
+        self.calendar = Calendar(plant.timezone, plant.calendar)
         self.manned = True
         self.total_kw = 0.0
         self.power_factor = 0.85
