@@ -95,15 +95,19 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Make influxd, if a test wants it, before the time of any test runs."""
     if session.config.option.collectonly or build.present():
         return
-    if any("influx" in name for item in session.items for name in _wants(item)):
+    named = "KAIKOU_INFLUX_URL" in os.environ
+    if any(_wants_influxd(item, named) for item in session.items):
         try:
             build.program(build.say_aloud)
         except build.NotBuiltError as error:  # told by the tests that need it
             session.config.stash[SERVICES].refused["influxd"] = f"influxd: {error}"
 
 
-def _wants(item: pytest.Item) -> list[str]:
-    return [item.name, *getattr(item, "fixturenames", [])]
+def _wants_influxd(item: pytest.Item, named: bool) -> bool:
+    fixtures = getattr(item, "fixturenames", [])
+    if named:
+        return "influxd" in fixtures
+    return any("influx" in name for name in [item.name, *fixtures])
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
