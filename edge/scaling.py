@@ -6,13 +6,13 @@ from math import isnan
 import numpy as np
 
 from edge.source import Answer
-from plant.flow.clock import Clock
+from plant.flow.clock import FUTURE_MS, Clock
 from plant.flow.sample import Int32, SampleBatch, Text
 from plant.flow.status import SEVERITY, StatusCode, is_bad
 from plant.model.signal import Signal, SignalKind
 
-FUTURE_MS = 10_000
-"""A time stamp further ahead than this is Uncertain."""
+DEAD_CLOCK_MS = 1_577_836_800_000
+"""A device that dates its values before 2020 has no clock: its battery is dead (1970, 2000)."""
 
 
 class Scaling:
@@ -56,16 +56,20 @@ class Scaling:
             status = np.where(nothing & ~bad, np.uint32(StatusCode.BadNoData), status)
             value = np.where(bad | nothing, np.nan, value)
         doubtful = self._estimated[at] if self._any_estimated else None
-        late = raw.source_time > clock.now() + FUTURE_MS
+        now, time = clock.now(), raw.source_time
+        dead = time < (DEAD_CLOCK_MS if now >= DEAD_CLOCK_MS else 0)
+        if dead.any():  # as from a device without a clock: when it was read
+            time = np.where(dead, now, time)
+        odd_time = dead | (time > now + FUTURE_MS)
         if not trusted:
             doubtful = np.ones(len(at), np.bool_)
-        elif late.any():
-            doubtful = late if doubtful is None else doubtful | late
+        elif odd_time.any():
+            doubtful = odd_time if doubtful is None else doubtful | odd_time
         if doubtful is not None:
             status = np.where(
                 doubtful & (status & SEVERITY == 0), np.uint32(StatusCode.Uncertain), status
             )
-        return SampleBatch.of(self.index[at], raw.source_time, value, status)
+        return SampleBatch.of(self.index[at], time, value, status)
 
     def sort(self, answer: Answer) -> tuple[SampleBatch, list[Text]]:
         """Numbers and strings of points, each where its signal's kind wants it.

@@ -8,6 +8,9 @@ import time
 from dataclasses import dataclass
 from typing import Protocol
 
+FUTURE_MS = 10_000
+"""A time stamp further ahead than this is not believed: its value is Uncertain."""
+
 _SLEW_LIMIT_NS = 500_000_000
 """A wall clock that runs this far from its monotonic map was stepped; the map follows it."""
 

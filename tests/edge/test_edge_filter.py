@@ -161,6 +161,14 @@ def test_far_in_the_future_and_estimated_are_uncertain() -> None:
     assert out.status.tolist() == [0, StatusCode.Uncertain, StatusCode.Uncertain]
 
 
+def test_a_device_with_a_dead_clock_is_dated_when_it_was_read() -> None:
+    now = 1_795_000_000_000
+    batch = SampleBatch.of([0, 0, 0], [0, 946_684_800_000, now - 5], [1.0, 2.0, 3.0])
+    out = scaled(batch, signal("x"), now=now)
+    assert out.source_time.tolist() == [now, now, now - 5]
+    assert out.status.tolist() == [StatusCode.Uncertain, StatusCode.Uncertain, 0]
+
+
 def test_a_clock_that_is_not_trusted_makes_uncertain() -> None:
     scaling = Scaling([signal("x")], [0])
     out = scaling.apply(SampleBatch.of([0], [1], [1.0]), ManualClock(1), trusted=False)
