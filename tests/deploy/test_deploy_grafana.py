@@ -134,6 +134,27 @@ def test_every_query_gives_rows(filled, title, target):
     assert not [r for r in found if r.get("error")]
 
 
+@pytest.mark.parametrize(("title", "target"), QUERIES, ids=lambda v: str(v).replace(" ", "-"))
+def test_every_answer_has_the_columns_that_its_panel_draws(filled, title, target):
+    """Group columns become labels in Grafana; a series is ``_time`` and ``_value`` beside them."""
+    query = substituted(PANELS[title]["targets"][target]["query"], filled)
+    body = {"query": query, "dialect": {"annotations": ["group"], "header": True}}
+    org = {"org": filled.influx.org}
+    text = filled.influx.call("POST", "/api/v2/query", body, org).decode()
+    lines = list(csv.reader(io.StringIO(text)))
+    at = [n for n, line in enumerate(lines) if line and line[0] == "#group"]
+    assert at
+    for n in at:
+        grouped = {c for c, g in zip(lines[n + 1], lines[n], strict=True) if g == "true"}
+        plain = {c for c, g in zip(lines[n + 1], lines[n], strict=True) if g == "false"}
+        if PANELS[title]["type"] in {"timeseries", "state-timeline"}:
+            assert plain == {"result", "table", "_time", "_value"}
+            assert grouped <= {"machine", "signal", "_field"}
+        else:
+            assert not grouped
+            assert not plain & {"_start", "_stop", "_measurement"}
+
+
 @pytest.mark.parametrize("name", [n for n, v in VARIABLES.items() if v["type"] == "query"])
 def test_every_variable_finds_its_values(filled, name):
     found = {r["_value"] for r in filled.ask(VARIABLES[name]["query"]["query"])}
