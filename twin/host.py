@@ -36,6 +36,8 @@ from plant.wire.host_session import HostSession, rebirth_command
 from plant.wire.host_state import HostState
 from plant.wire.message import Outgoing
 from plant.wire.topic import NodeId
+from twin.declared import Declared
+from twin.doubt import doubted
 from twin.intake import COMMIT_SAMPLES, Intake
 
 log = logging.getLogger("kaikou.twin")
@@ -89,10 +91,7 @@ class Host:
         self._writer = writer
         self._clock = clock
         self._heard = heard
-        self._series = {s.path: s for s in series_of(plant, clock.factor)}
-        for path in self._series:
-            self.table.add(path)
-        self._declared = 0
+        self._declared = Declared(self.table, series_of(plant, clock.factor))
         self._client: MqttClient | None = None
         self._wake = asyncio.Event()
         self._closing = False
@@ -186,6 +185,7 @@ class Host:
             log.warning("%s: refused: %s", *what)
 
     def _data(self, event: Data) -> None:
+        event = doubted(event, self._clock.now())
         if event.live:
             self.live.update(event.samples)
         dropped = self.intake.count.dropped_samples
@@ -208,7 +208,9 @@ class Host:
                 path = f"{event.node}/{metric.name}"
             unit = metric.properties.get("engUnit")
             kind = _KINDS.get(metric.datatype or 0, SignalKind.MEASUREMENT)
-            self._series.setdefault(path, Series(path, kind, str(unit) if unit else ""))
+            series = Series(path, kind, str(unit) if unit else "")
+            if self._declared.learn(series):
+                log.warning("%s: kind or unit changed: a new signal begins", path)
 
     # ------------------------------------------------------------------------------ committing
 
@@ -248,10 +250,8 @@ class Host:
 
     def _write(self, commit: Commit) -> None:
         """In the historian's thread."""
-        if self._declared < len(self.table):
-            paths = [self.table.path(i) for i in range(self._declared, len(self.table))]
-            self._writer.declare([self._series.get(path, Series(path)) for path in paths])
-            self._declared += len(paths)
+        self._declared.tell(self._writer)
+        commit = self._declared.placed(commit)
         self._writer.write(commit, self._clock.now())
 
     async def _acknowledge(self, messages: Sequence[Outgoing]) -> None:
