@@ -7,11 +7,13 @@ import { extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
 
 import { plant, runsOf, sample, scene, valueAt, statusAt } from "./plant.mjs";
+import * as told from "./told.mjs";
 
 const port = Number(process.argv[2] ?? 8099);
 const root = join(fileURLToPath(new URL(".", import.meta.url)), "../../static");
 const signals = new Map(plant.assets.flatMap((a) => a.signals.map((s) => [s.path, s])));
 const person = { name: "dev", rights: ["viewer", "operator", "engineer"] };
+Object.assign(plant, { calendar: true });
 const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };
 let mutedUntil = 0;
 
@@ -27,7 +29,7 @@ function history(path, start, end, px) {
     const code = statusAt(path, t, s);
     time.push(t); status.push(code); value.push(code >= 0x80000000 ? null : valueAt(path, t));
   }
-  return { path, kind: s.kind, start, end, tier: "raw", bucket_ms: step, raw_count: Math.round(time.length * step / 1000), time, value, status };
+  return { path, kind: s.kind, start, end, tier: step >= 3_600_000 ? "hour" : step >= 60_000 ? "minute" : "raw", bucket_ms: step, raw_count: Math.round(time.length * step / 1000), time, value, status };
 }
 
 function aggregate(path, start, end, width_ms) {
@@ -49,6 +51,8 @@ const server = createServer(async (request, reply) => {
     case "/dev":
       if (q.has("quiet")) scene.quiet = q.get("quiet") === "1";
       if (q.has("mute")) mutedUntil = Date.now() + 1000 * Number(q.get("mute"));
+      if (q.has("twin")) scene.twin = q.get("twin");
+      if (q.has("viewer")) person.rights = q.get("viewer") === "1" ? ["viewer"] : ["viewer", "operator", "engineer"];
       if (q.has("link")) scene.link = q.get("link");
       return json({ ok: true });
     case "/api/login": {
@@ -64,6 +68,21 @@ const server = createServer(async (request, reply) => {
       case "/api/plant": return json(plant);
       case "/api/history": return json(history(q.get("path"), ...range(), Number(q.get("px") ?? 2000)));
       case "/api/aggregate": return json(aggregate(q.get("path"), ...range(), Number(q.get("width_ms"))));
+      case "/api/as-of": {
+        const at = Number(q.get("at")), all = [...signals.values()].filter((s) => s.kind !== "text"), found = all.map((s) => sample(s, at));
+        return json({ at, known_at: Number(q.get("known_at")) || null, paths: all.map((s) => s.path), value: found.map((x) => x.value), status: found.map((x) => x.status), source_time: found.map((x) => x.time) });
+      }
+      case "/api/runs": return json(told.runs(q.get("asset"), ...range(), q.has("known_at") ? Number(q.get("known_at")) : null));
+      case "/api/shifts": return json(told.shifts(...range()));
+      case "/api/oee": return json(told.oee(q.get("asset"), ...range(), q.get("by")));
+      case "/api/events": return json(told.made.map((m) => ({ time: m.start, asset: m.asset, kind: "product", data: m })));
+      case "/api/reasons": case "/api/products": {
+        const reason = url.pathname.endsWith("reasons");
+        if (request.method === "GET") return json(reason ? told.reasons : told.products);
+        if (scene.twin === "dead") return json({ detail: "the twin did not answer" }, 503);
+        const done = (reason ? told.say : told.setProduct)(await body(request), person.name);
+        return "error" in done ? json({ detail: done.error }, 422) : json(done);
+      }
       case "/api/states": {
         const [asset] = q.get("path").split("/");
         return json({ path: q.get("path"), runs: runsOf(asset, ...range()) });

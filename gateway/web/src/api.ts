@@ -1,5 +1,7 @@
 /** The gateway's REST interface: its types and one small client. Times are ms UTC throughout. */
 
+import { knownAt } from "./when";
+
 export interface Label {
   readonly zh: string;
   readonly en: string;
@@ -58,9 +60,64 @@ export interface Plant {
   readonly version: string;
   /** Changes with everything that plant.yaml says. */
   readonly hash: string;
+  /** Whether plant.yaml has shifts. */
+  readonly calendar?: boolean;
   readonly lines: readonly Line[];
   readonly assets: readonly Asset[];
   readonly edges: readonly { readonly id: string; readonly name: Label }[];
+}
+
+/** What the twin decided about a person's word on a stop. */
+export interface Reason {
+  readonly code: string;
+  readonly name: Label;
+  readonly kind: ReasonKind;
+  readonly note: string;
+  readonly person: string;
+  /** When the twin took it. */
+  readonly said: number;
+}
+
+export type ReasonKind =
+  | "planned"
+  | "setup"
+  | "maintenance"
+  | "malfunction"
+  | "minor"
+  | "material"
+  | "organisation"
+  | "quality"
+  | "other";
+
+export interface ReasonCode {
+  readonly code: string;
+  readonly name: Label;
+  readonly kind: ReasonKind;
+}
+
+export interface Product {
+  readonly id: string;
+  readonly name: Label;
+  /** Ideal seconds for one part, by machine. */
+  readonly cycle_s: Readonly<Record<string, number>>;
+}
+
+export interface Shift {
+  readonly id: string;
+  readonly name: Label;
+  readonly crew: string | null;
+  /** The day it counts for: that of its start. */
+  readonly date: string;
+  readonly start: number;
+  readonly end: number;
+  readonly breaks: readonly (readonly [number, number])[];
+  readonly working: boolean;
+}
+
+export interface Shifts {
+  /** false: plant.yaml has no calendar. */
+  readonly calendar: boolean;
+  readonly shifts: readonly Shift[];
 }
 
 export interface Person {
@@ -101,11 +158,106 @@ export interface Run {
   readonly end: number;
   readonly state: number | null;
   readonly status: number;
+  /** What a machine's run knows besides; absent on any other state. */
+  readonly told?: Told;
+}
+
+export interface Told {
+  readonly waiting: "starved" | "blocked" | null;
+  readonly mode: string | null;
+  readonly reason: Reason | null;
+  /** What was said before and is no longer so, newest first. */
+  readonly former: readonly Omit<Reason, "kind">[];
+}
+
+interface MachineRun extends Told {
+  readonly start: number;
+  readonly end: number;
+  readonly state: number | null;
+}
+
+/** Samples as columns: the newest of each path as of a moment. */
+export interface AsOf {
+  readonly at: number;
+  readonly known_at: number | null;
+  readonly paths: readonly string[];
+  readonly value: readonly (number | null)[];
+  readonly status: readonly number[];
+  readonly source_time: readonly number[];
 }
 
 export interface States {
   readonly path: string;
   readonly runs: readonly Run[];
+}
+
+/** One row of OEE by ISO 22400: a range, a shift, a day or a product. Seconds; shares of one. */
+export interface Kpi {
+  readonly key: string;
+  readonly name: Label;
+  readonly start: number;
+  readonly end: number;
+  readonly times: Readonly<Record<TimeKey, number>>;
+  readonly counts: { readonly pq: number | null; readonly gq: number | null; readonly sq: number | null };
+  readonly coverage: number;
+  readonly availability: number | null;
+  readonly effectiveness: number | null;
+  readonly quality: number | null;
+  readonly oee: number | null;
+  readonly nee: number | null;
+  readonly technical_efficiency: number | null;
+  readonly utilization: number | null;
+  readonly quality_source: { readonly asset: string; readonly signal: string | null } | null;
+  /** What stands instead of the figures. */
+  readonly why_not: Label | null;
+  readonly products: readonly {
+    readonly product: string;
+    readonly name: Label;
+    readonly pru_s: number | null;
+    readonly pq: number | null;
+    readonly gq: number | null;
+  }[];
+  readonly losses: readonly { readonly key: string; readonly name: Label; readonly seconds: number }[];
+  readonly stops: readonly {
+    readonly code: string;
+    readonly name: Label;
+    readonly kind: string;
+    readonly seconds: number;
+    readonly count: number;
+  }[];
+  readonly mtbf_s: number | null;
+  readonly mttr_s: number | null;
+  readonly failures: number;
+  readonly estimator: Label;
+}
+
+export type TimeKey =
+  | "pot_s"
+  | "pbt_s"
+  | "pdt_s"
+  | "aubt_s"
+  | "aupt_s"
+  | "apt_s"
+  | "asut_s"
+  | "adet_s"
+  | "adot_s"
+  | "unknown_s";
+
+export type By = "range" | "shift" | "day" | "product";
+
+export interface Oee {
+  readonly asset: string;
+  readonly line: boolean;
+  /** The machine that a line's OEE is taken at. */
+  readonly constraint: { readonly asset: string; readonly how: "named" | "active_period" } | null;
+  readonly rows: readonly Kpi[];
+}
+
+export interface PlantEvent {
+  readonly time: number;
+  readonly asset: string;
+  readonly kind: string;
+  readonly data: Readonly<Record<string, unknown>>;
 }
 
 export interface EdgeLink {
@@ -183,19 +335,41 @@ function get<T>(path: string, query: Query = {}, abort?: AbortSignal): Promise<T
   return call("GET", search.size > 0 ? `${path}?${search}` : path, undefined, abort);
 }
 
+const ms = Math.round;
+
+/** What depends on history is asked as it was known then, where the page says so. */
+function believed<T>(path: string, question: Query, abort?: AbortSignal): Promise<T> {
+  const then = knownAt.peek();
+  return get(path, then === null ? question : { ...question, known_at: then }, abort);
+}
+
 export const api = {
   login: (user: string, password: string) => call<Person>("POST", "login", { user, password }),
   logout: () => call<unknown>("POST", "logout"),
   me: () => get<Person>("me"),
   plant: () => get<Plant>("plant"),
   history: (path: string, start: number, end: number, px: number, abort?: AbortSignal) =>
-    get<History>("history", { path, start: Math.round(start), end: Math.round(end), px: Math.round(px) }, abort),
+    believed<History>("history", { path, start: ms(start), end: ms(end), px: ms(px) }, abort),
   aggregate: (path: string, start: number, end: number, widthMs: number, abort?: AbortSignal) =>
-    get<Aggregate>(
-      "aggregate",
-      { path, start: Math.round(start), end: Math.round(end), width_ms: Math.round(widthMs) },
-      abort,
-    ),
+    believed<Aggregate>("aggregate", { path, start: ms(start), end: ms(end), width_ms: ms(widthMs) }, abort),
   states: (path: string, start: number, end: number, abort?: AbortSignal) =>
-    get<States>("states", { path, start: Math.round(start), end: Math.round(end) }, abort),
+    believed<States>("states", { path, start: ms(start), end: ms(end) }, abort),
+  /** The runs of a machine's state with all that is told about them. */
+  runs: async (asset: string, start: number, end: number, abort?: AbortSignal): Promise<Run[]> => {
+    const reply = await believed<{ runs: MachineRun[] }>("runs", { asset, start: ms(start), end: ms(end) }, abort);
+    return reply.runs.map(({ start: from, end: to, state, ...told }) => ({ start: from, end: to, state, status: 0, told }));
+  },
+  asOf: (at: number, abort?: AbortSignal) => believed<AsOf>("as-of", { at: ms(at) }, abort),
+  oee: (asset: string, start: number, end: number, by: By, abort?: AbortSignal) =>
+    believed<Oee>("oee", { asset, start: ms(start), end: ms(end), by }, abort),
+  /** What happened, of one kind. */
+  events: async (start: number, end: number, kind: string, abort?: AbortSignal) =>
+    (await believed<PlantEvent[]>("events", { start: ms(start), end: ms(end), kind }, abort)).filter((e) => e.kind === kind),
+  shifts: (start: number, end: number, abort?: AbortSignal) => get<Shifts>("shifts", { start: ms(start), end: ms(end) }, abort),
+  reasons: (abort?: AbortSignal) => get<ReasonCode[]>("reasons", {}, abort),
+  products: (abort?: AbortSignal) => get<Product[]>("products", {}, abort),
+  sayReason: (about: { asset: string; start: number; end: number; code: string; note: string }) =>
+    call<{ said: number }>("POST", "reasons", { ...about, start: ms(about.start), end: ms(about.end) }),
+  sayProduct: (about: { asset: string; start: number; product: string }) =>
+    call<{ said: number }>("POST", "products", { ...about, start: ms(about.start) }),
 };

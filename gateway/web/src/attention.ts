@@ -4,13 +4,13 @@ import { computed, type Signal as Cell, signal } from "@preact/signals";
 
 import { api, type Asset, type Line, type Signal } from "./api";
 import { packmlLook } from "./band";
-import { plantNow, tick } from "./clock";
 import { cell, linkLost, links } from "./live";
 import { lang, say, words } from "./locale";
 import { printNumber, printUnit } from "./number";
 import { assetOf, ended, judgeSignal, plant, signalOf } from "./plant";
-import { statusWords } from "./words";
+import { statusWords } from "./words/status";
 import { LOOK_BACK_MS, stateRuns, stateSince } from "./states";
+import { at, pageNow, tick, whenKey } from "./when";
 
 export type Priority = 1 | 2 | 3 | 4;
 
@@ -28,6 +28,8 @@ export interface Concern {
 }
 
 const sinceCells = new Map<string, Cell<number | null>>();
+let sinceOf = "";
+const SETTLE_MS = 400;
 
 /**
  * Since when a value has been as `holds` says: read back from the historian once, when first asked.
@@ -39,17 +41,23 @@ function sinceWhen(key: string, path: string, holds: (value: number | null) => b
     const mine = signal<number | null>(null);
     found = mine;
     sinceCells.set(key, mine);
-    const now = plantNow();
-    api.history(path, now - LOOK_BACK_MS, now, 1000).then(
-      (past) => {
-        let at: number | null = null;
-        for (let i = past.time.length - 1; i >= 0 && holds(past.value[i] ?? null); i--) at = past.time[i] ?? at;
-        mine.value = at;
-      },
-      (error: unknown) => {
-        if (!ended(error) && !(error instanceof Error)) throw error;
-      },
-    );
+    const now = pageNow();
+    const asked = sinceOf;
+    const ask = (): void => {
+      if (asked !== sinceOf) return;
+      api.history(path, now - LOOK_BACK_MS, now, 1000).then(
+        (past) => {
+          let first: number | null = null;
+          for (let i = past.time.length - 1; i >= 0 && holds(past.value[i] ?? null); i--) first = past.time[i] ?? first;
+          mine.value = first;
+        },
+        (error: unknown) => {
+          if (!ended(error) && !(error instanceof Error)) throw error;
+        },
+      );
+    };
+    if (at.peek() === null) ask();
+    else setTimeout(ask, SETTLE_MS);
   }
   return found.value ?? first;
 }
@@ -156,6 +164,10 @@ export const concerns = computed<readonly Concern[]>(() => {
   void lang.value;
   const now = tick.value;
   const live = new Set<string>();
+  if (sinceOf !== whenKey.value) {
+    sinceOf = whenKey.value;
+    sinceCells.clear();
+  }
   const all = plant.value.assets.filter((a) => a.role !== "edge").flatMap((a) => concernsOf(a, now, live));
   all.push(...plant.value.lines.flatMap((line) => standing(line, now)));
   for (const key of sinceCells.keys()) if (!live.has(key)) sinceCells.delete(key);
@@ -210,7 +222,7 @@ export const counts = computed(() => {
   }
   const by: Record<Priority, number> = { 1: 0, 2: 0, 3: 0, 4: 0 };
   for (const priority of worst.values()) by[priority] += 1;
-  return { by, silent: silent.size, lost: links.value.filter((l) => l.state === "lost").length };
+  return { by, silent: silent.size, lost: at.value !== null ? 0 : links.value.filter((l) => l.state === "lost").length };
 });
 
 /** When the last stop of any machine ended, within what is known; null: longer ago. */

@@ -143,3 +143,24 @@ export function runAt(runs: readonly Run[], at: number): Run | null {
   }
   return null;
 }
+
+/** Whether a run is a stop that a person can give a reason for: known, and not producing. */
+export function isStop(run: Run): boolean {
+  return run.told !== undefined && run.state !== null && packmlLook(run.state) !== "running";
+}
+
+/** The run under a pointer: at `at`, but a stop within `reach` ms of it rather than a run. */
+export function runNear(runs: readonly Run[], at: number, reach: number): Run | null {
+  const here = runAt(runs, at);
+  if (here === null || isStop(here)) return here;
+  let best: Run | null = null;
+  let nearest = reach;
+  for (const run of runs) {
+    const away = Math.max(run.start - at, at - run.end);
+    if (away <= nearest && isStop(run)) {
+      best = run;
+      nearest = away;
+    }
+  }
+  return best ?? here;
+}

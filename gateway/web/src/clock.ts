@@ -45,7 +45,7 @@ export function plantNow(): number {
   return at === 0 ? Date.now() : at;
 }
 
-/** Plant time of the last second's tick: ages and clocks follow it. Stands still in a hidden tab. */
+/** Plant time of the last second's tick. Stands still in a hidden tab. What a page shows follows `when.tick`. */
 export const tick = signal(Date.now());
 
 /** Real seconds since the page started, for time-outs. */

@@ -5,11 +5,12 @@
  * the screen does. A hidden tab gathers only the newest of each path and draws when it is seen again.
  */
 
-import { batch, computed, type Signal, signal } from "@preact/signals";
+import { batch, computed, type ReadonlySignal, type Signal, signal } from "@preact/signals";
 
 import type { EdgeLink, ServerMessage } from "./api";
 import { plantClock, plantNow, tick } from "./clock";
 import { NEVER, type Sample } from "./quality";
+import { at } from "./when";
 
 const SILENCE_MS = 3000;
 const RETRY_MS = [500, 1000, 2000, 4000, 8000];
@@ -25,17 +26,30 @@ export const links = signal<readonly EdgeLink[]>([]);
 /** ms from the newest source time in a frame to its arrival; null before the first. */
 export const lag = signal<number | null>(null);
 
-const cells = new Map<string, Signal<Sample>>();
+const newest = new Map<string, Signal<Sample>>();
+const cells = new Map<string, ReadonlySignal<Sample>>();
 const listeners = new Map<string, Set<(sample: Sample) => void>>();
 
-/** The newest sample of a path. */
-export function cell(path: string): Signal<Sample> {
-  let found = cells.get(path);
-  if (found === undefined) cells.set(path, (found = signal(NEVER)));
+/** What is known of the moment that the page shows; null where that is now (or not here yet). */
+export const past = signal<ReadonlyMap<string, Sample> | null>(null);
+
+function newestOf(path: string): Signal<Sample> {
+  let found = newest.get(path);
+  if (found === undefined) newest.set(path, (found = signal(NEVER)));
   return found;
 }
 
-/** Hear every sample of a path that reaches the page (charts append them). */
+/** The newest sample of a path: of now, or as of the moment shown. What is live never shows in the past. */
+export function cell(path: string): ReadonlySignal<Sample> {
+  let found = cells.get(path);
+  if (found === undefined) {
+    const live = newestOf(path);
+    cells.set(path, (found = computed(() => (at.value === null ? live.value : (past.value?.get(path) ?? NEVER)))));
+  }
+  return found;
+}
+
+/** Hear every live sample of a path (charts append them); the past is silent. */
 export function listen(path: string, hear: (sample: Sample) => void): () => void {
   let set = listeners.get(path);
   if (set === undefined) listeners.set(path, (set = new Set()));
@@ -62,8 +76,8 @@ function draw(): void {
   pending = new Map();
   batch(() => {
     for (const [path, sample] of now) {
-      cell(path).value = sample;
-      for (const hear of listeners.get(path) ?? []) hear(sample);
+      newestOf(path).value = sample;
+      if (at.peek() === null) for (const hear of listeners.get(path) ?? []) hear(sample);
       if (path.endsWith("/last_good_read") && sample.value !== null) pace(path, sample.value);
     }
   });
@@ -218,7 +232,7 @@ setInterval(watch, 250);
 
 const lost = computed(() => new Set(links.value.filter((l) => l.state === "lost").map((l) => l.edge)));
 
-/** Whether the link to an edge is lost (its values are last known ones). */
+/** Whether the link to an edge is lost (its values are last known ones). Of the past, ages tell. */
 export function linkLost(edge: string): boolean {
-  return lost.value.has(edge);
+  return at.value === null && lost.value.has(edge);
 }

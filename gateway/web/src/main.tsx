@@ -2,6 +2,7 @@ import "./style/token.css";
 import "./style/base.css";
 import "./style/frame.css";
 import "./style/line.css";
+import "./style/when.css";
 
 import { render } from "preact";
 

@@ -23,8 +23,8 @@ addEventListener("popstate", () => (address.value = location.pathname + location
 export const route = computed<Route>(() => parsePath(new URL(address.value, location.origin).pathname));
 export const query = computed(() => new URL(address.value, location.origin).searchParams);
 
-/** Language and theme travel with every link; range and pens belong to their page. */
-const KEPT = ["lang", "theme"];
+/** Language, theme and the moment shown travel with every link; range and pens belong to their page. */
+const KEPT = ["lang", "theme", "at", "known"];
 
 export function href(path: string, params: Readonly<Record<string, string>> = {}): string {
   const search = new URLSearchParams();

@@ -14,9 +14,15 @@ export interface Zone {
   moment(ms: number, now: number): string;
   /** `2026-11-22 14:03:07.250+08:00`, for files. */
   stamp(ms: number): string;
+  /** `2026-11-22 14:03:07`, for people to read and write. */
+  local(ms: number): string;
+  /** What a person wrote as ms UTC: date and time, a time of the day of `near`, seconds optional; null: no moment. */
+  parse(text: string, near: number): number | null;
   /** ms that plant time is ahead of UTC at that moment. */
   offset(ms: number): number;
 }
+
+const WRITTEN = /^(?:(?:(\d{4})[-/.])?(\d{1,2})[-/.](\d{1,2})[ T])?\s*(\d{1,2}):(\d{2})(?::(\d{2}))?$/;
 
 const two = (n: number): string => String(n).padStart(2, "0");
 
@@ -71,6 +77,20 @@ export function openZone(timezone: string): Zone {
     date,
     day,
     offset,
+    local: (ms) => `${date(ms)} ${clock(ms)}`,
+    parse: (text, near) => {
+      const match = WRITTEN.exec(text.trim());
+      if (match === null) return null;
+      const [, year, month, dayOf, hour, min, sec] = match;
+      const [y, m, d] = date(near).split("-");
+      const fields = [year ?? y, month ?? m, dayOf ?? d, hour, min, sec ?? "0"].map(Number);
+      const [yy = 0, mm = 0, dd = 0, h = 0, mi = 0, ss = 0] = fields;
+      if (mm < 1 || mm > 12 || dd < 1 || dd > 31 || h > 23 || mi > 59 || ss > 59) return null;
+      const wall = Date.UTC(yy, mm - 1, dd, h, mi, ss);
+      if (new Date(wall).getUTCDate() !== dd) return null;
+      // The offset is that of the moment itself, which a second step settles.
+      return wall - offset(wall - offset(wall));
+    },
     moment: (ms, now) => (date(ms) === date(now) ? clock(ms) : `${day(ms)} ${clock(ms)}`),
     stamp: (ms) => {
       const shift = Math.round(offset(ms) / 60_000);

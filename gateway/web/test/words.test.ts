@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 
-import { CATALOGUES, statusWords } from "../src/words";
+import { CATALOGUES } from "../src/words";
+import { statusWords } from "../src/words/status";
 
 // tsc already refuses a missing key; this refuses a forgotten translation.
 const SAME = new Set(["csv", "perHour", "product"]);

@@ -1,40 +1,44 @@
 /** The frame around every page, and which page it is. */
 
 import { useComputed } from "@preact/signals";
-import { lazy, Suspense } from "./lazy";
+import { lazy, Suspense, Unplaced } from "./lazy";
 import { useEffect } from "preact/hooks";
 
 import { connection } from "../live";
 import { say, words } from "../locale";
 import { LinePage } from "../page/LinePage";
 import { Blank, Failed, Loading, Missing } from "../part/Blank";
-import { assetOf, lineOf, plant, session, start } from "../plant";
+import { assetOf, lineOf, plant, session, start, zone } from "../plant";
 import { go, lineHref, machineHref, route } from "../route";
+import { choosing, opened } from "../stop/opened";
+import { at } from "../when";
 import { Disconnected, Foot } from "./Foot";
 import { Login } from "./Login";
 import { Rail } from "./Rail";
 import { LocaleButtons, Strip } from "./Strip";
+import { PastBanner, pastClass, TimeBar } from "./TimeBar";
 
+const Dialogs = lazy(() => import("../stop/Dialogs").then((m) => m.Dialogs));
 const MachinePage = lazy(() => import("../page/MachinePage").then((m) => m.MachinePage));
 
 function Page() {
-  const at = route.value;
+  const here = route.value;
   const first = plant.value.lines[0];
   const machine = plant.value.assets.find((a) => a.role !== "edge");
   useEffect(() => {
-    if (at.page !== "home") return;
+    if (here.page !== "home") return;
     if (first !== undefined) go(lineHref(first.id), true);
     else if (machine !== undefined) go(machineHref(machine.id), true);
-  }, [at.page, first, machine]);
-  if (at.page === "home") {
+  }, [here.page, first, machine]);
+  if (here.page === "home") {
     return first === undefined ? <Blank title={words.value.noLine} hint={words.value.noLineHint} /> : <Loading />;
   }
-  if (at.page === "line") {
-    const line = lineOf(at.id);
+  if (here.page === "line") {
+    const line = lineOf(here.id);
     return line === undefined ? <Missing /> : <LinePage key={line.id} line={line} />;
   }
-  if (at.page === "machine") {
-    const asset = assetOf(at.id);
+  if (here.page === "machine") {
+    const asset = assetOf(here.id);
     return asset === undefined ? <Missing /> : <Suspense of={MachinePage} props={{ asset }} key={asset.id} />;
   }
   return <Missing />;
@@ -42,10 +46,11 @@ function Page() {
 
 function useTitle(): void {
   const title = useComputed(() => {
-    const at = route.value;
+    const here = route.value;
     const name =
-      at.page === "line" ? say(lineOf(at.id)?.name) : at.page === "machine" ? say(assetOf(at.id)?.name) : "";
-    return name === "" ? words.value.product : `${name} · ${words.value.product}`;
+      here.page === "line" ? say(lineOf(here.id)?.name) : here.page === "machine" ? say(assetOf(here.id)?.name) : "";
+    const past = at.value === null ? "" : `${words.value.asOf(zone.value.local(at.value))} · `;
+    return past + (name === "" ? words.value.product : `${name} · ${words.value.product}`);
   });
   useEffect(() => title.subscribe((text) => (document.title = text)), []);
 }
@@ -53,7 +58,7 @@ function useTitle(): void {
 export function App() {
   useTitle();
   const now = session.value;
-  const content = useComputed(() => (connection.value.state === "lost" ? "content lost" : "content"));
+  const content = useComputed(() => `content${connection.value.state === "lost" ? " lost" : ""}${pastClass()}`);
   if (now.state === "out") return <Login />;
   if (now.state === "starting") return <Loading />;
   if (now.state === "failed") {
@@ -67,17 +72,20 @@ export function App() {
     );
   }
   return (
-    <div class="frame">
+    <div class={at.value === null ? "frame" : "frame past"}>
       <a class="skip" href="#content">
         {words.value.skip}
       </a>
       <Strip />
+      <TimeBar />
       <Rail />
       <main id="content" class={content} tabIndex={-1}>
         <Disconnected />
+        <PastBanner />
         <Page />
       </main>
       <Foot />
+      {(opened.value !== null || choosing.value !== null) && <Unplaced of={Dialogs} />}
     </div>
   );
 }

@@ -7,11 +7,12 @@ import { connection, lag } from "../live";
 import { words } from "../locale";
 import { printNumber } from "../number";
 import { plant, zone } from "../plant";
+import { at, tick as shown } from "../when";
 
 export function Foot() {
   const w = words.value;
-  const time = useComputed(() => zone.value.clock(tick.value));
-  const date = useComputed(() => zone.value.date(tick.value));
+  const time = useComputed(() => zone.value.clock(shown.value));
+  const date = useComputed(() => zone.value.date(shown.value));
   const delay = useComputed(() => {
     void pulse.value;
     const ms = lag.peek();
@@ -20,9 +21,9 @@ export function Foot() {
   const state = connection.value.state;
   return (
     <footer class="foot">
-      <span class={`mode mode-${state}`}>
+      <span class={`mode mode-${at.value === null ? state : "past"}`}>
         <i aria-hidden="true" />
-        {state === "live" ? w.live : state === "lost" ? w.offline : w.connecting}
+        {at.value !== null ? w.past : state === "live" ? w.live : state === "lost" ? w.offline : w.connecting}
       </span>
       <span class="foot-clock" role="timer">
         <b>{time}</b> <span class="foot-date">{date}</span>
@@ -30,9 +31,11 @@ export function Foot() {
       <span class="quiet zone">
         {w.plantTime} {zone.value.name}
       </span>
-      <span class="quiet" title={w.lagTitle}>
-        {w.lag} <span class="lag-value">{delay}</span> s
-      </span>
+      {at.value === null && (
+        <span class="quiet" title={w.lagTitle}>
+          {w.lag} <span class="lag-value">{delay}</span> s
+        </span>
+      )}
       {plant.value.simulated && (
         <span class="sim" title={w.simulatedTitle}>
           {w.simulated}

@@ -7,11 +7,13 @@ import { counts, type Priority } from "../attention";
 import { chooseLang, chooseTheme, lang, say, theme, words } from "../locale";
 import { Mark } from "../part/Mark";
 import { href, lineHref, machineHref, route } from "../route";
+import { at } from "../when";
+import { WhenButton } from "./TimeBar";
 
 function Breadcrumb() {
-  const at = route.value;
-  const asset = at.page === "machine" ? assetOf(at.id) : undefined;
-  const lineId = at.page === "line" ? at.id : (asset?.line ?? null);
+  const here = route.value;
+  const asset = here.page === "machine" ? assetOf(here.id) : undefined;
+  const lineId = here.page === "line" ? here.id : (asset?.line ?? null);
   const line = lineId === null ? undefined : lineOf(lineId);
   return (
     <nav class="breadcrumb" aria-label={words.value.breadcrumb}>
@@ -68,10 +70,12 @@ function Attention() {
         <b>{silent}</b>
         <span class="what">{w.noData}</span>
       </span>
-      <span class={lost > 0 ? "count on" : "count"}>
-        <b>{lost}</b>
-        <span class="what">{w.linksLost}</span>
-      </span>
+      {at.value === null && (
+        <span class={lost > 0 ? "count on" : "count"}>
+          <b>{lost}</b>
+          <span class="what">{w.linksLost}</span>
+        </span>
+      )}
     </div>
   );
 }
@@ -129,6 +133,7 @@ export function Strip() {
       <Breadcrumb />
       <Attention />
       <div class="strip-tools">
+        <WhenButton />
         <LocaleButtons />
         {now.state === "in" && (
           <details class="menu" ref={menu}>

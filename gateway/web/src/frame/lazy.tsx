@@ -43,3 +43,10 @@ export function Suspense<P extends object>({ of, props }: { of: Lazy<P>; props: 
   }
   return <Found {...props} />;
 }
+
+/** Without a place of its own in the page: nothing until it is here. */
+export function Unplaced({ of }: { of: Lazy<object> }) {
+  of.ask();
+  const Found = of.found.value;
+  return typeof Found === "string" ? null : <Found />;
+}

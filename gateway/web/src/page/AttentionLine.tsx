@@ -1,13 +1,13 @@
 /** Second one: what, where, since when; or that nothing needs anybody. */
 
 import { type Concern, type Item as Said, items, quietSince } from "../attention";
-import { plantNow, tick } from "../clock";
 import { connection } from "../live";
 import { lasting, words } from "../locale";
 import { Mark } from "../part/Mark";
 import { zone } from "../plant";
 import { machineHref } from "../route";
 import { LOOK_BACK_MS } from "../states";
+import { pageNow, tick } from "../when";
 
 const SHOWN = 6;
 
@@ -16,7 +16,7 @@ export function concernHref(c: Concern): string {
   const params: Record<string, string> = {};
   if (c.path !== null) params["pens"] = c.path;
   if (c.since !== null) {
-    const until = plantNow();
+    const until = pageNow();
     const before = Math.max(300_000, (until - c.since) * 0.25);
     if (until - c.since > 1_800_000) {
       params["from"] = String(Math.round(c.since - before));

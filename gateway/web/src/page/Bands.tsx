@@ -2,16 +2,17 @@
 
 import { useComputed } from "@preact/signals";
 
-import type { Asset, Signal } from "../api";
+import type { Asset, Run, Signal } from "../api";
 import { LOOKS, packmlLook, totals } from "../band";
-import { tick } from "../clock";
 import { lasting, say, words } from "../locale";
 import { NOTHING, printShare } from "../number";
 import { Band, stateName, type Window } from "../part/Band";
 import { TimeAxis } from "../part/TimeAxis";
 import { signalOf } from "../plant";
-import { go, machineHref } from "../route";
-import { LOOK_BACK_MS, stateRuns, statesFailed } from "../states";
+import { machineHref } from "../route";
+import { canBeTold, LOOK_BACK_MS, stateRuns, statesFailed } from "../states";
+import { opened } from "../stop/opened";
+import { at, tick } from "../when";
 
 /** Share of the known time in which the machine ran; on a phone it stands for the table of totals. */
 function runningShare(sum: ReadonlyMap<number | null, number>): number | null {
@@ -36,7 +37,7 @@ export function Bands({ machines }: { machines: readonly Asset[] }) {
     return s === undefined ? [] : [{ asset, signal: s }];
   });
   // The window moves in steps of what a pixel is worth, so that lanes are not redrawn for nothing.
-  const end = useComputed(() => Math.ceil(tick.value / 10_000) * 10_000);
+  const end = useComputed(() => at.value ?? Math.ceil(tick.value / 10_000) * 10_000);
   const range = useComputed<Window>(() => ({ start: end.value - LOOK_BACK_MS, end: end.value }));
   const sums = useComputed(() => lanes.map((l) => totals(stateRuns(l.signal.path).value, range.value.start, end.value)));
   const present = useComputed(() => {
@@ -48,8 +49,6 @@ export function Bands({ machines }: { machines: readonly Asset[] }) {
   const failed = useComputed(() => lanes.some((l) => statesFailed(l.signal.path).value));
   if (lanes.length === 0) return null;
   const first = lanes[0] as Lane;
-  const pick = (asset: Asset) => (at: number) =>
-    go(machineHref(asset.id, { from: String(Math.round(at - 900_000)), to: String(Math.round(at + 900_000)) }));
   return (
     <section class="panel bands" aria-label={w.machineStates}>
       <header>
@@ -78,7 +77,7 @@ export function Bands({ machines }: { machines: readonly Asset[] }) {
             window={range}
             height={28}
             label={say(lane.asset.name)}
-            onPick={pick(lane.asset)}
+            {...(canBeTold(lane.signal.path) ? { onOpen: (run: Run) => (opened.value = { asset: lane.asset, signal: lane.signal, run }) } : {})}
           />,
           <span key={`${lane.asset.id}s`} class="lane-share" title={w.state}>
             {printShare(runningShare(sums.value[i] ?? new Map()), 0)}

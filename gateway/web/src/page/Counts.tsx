@@ -2,7 +2,6 @@
 
 import type { Aggregate, Asset } from "../api";
 import { api } from "../api";
-import { plantNow } from "../clock";
 import { ageClass, useFetched } from "../fetched";
 import { say, words } from "../locale";
 import { NOTHING, printNumber } from "../number";
@@ -12,6 +11,7 @@ import { machineHref } from "../route";
 import { LOOK_BACK_MS } from "../states";
 import { sumKnown } from "./Keys";
 import { countOf } from "./MachineCard";
+import { pageNow } from "../when";
 
 const HOUR_MS = 3_600_000;
 
@@ -44,7 +44,7 @@ function Row({ asset }: { asset: Asset }) {
   const count = countOf(asset);
   const reject = signalOf(asset, "reject_count");
   const fetched = useFetched<Made>(count === undefined ? null : count.path, async (abort) => {
-    const end = plantNow();
+    const end = pageNow();
     const ask = (path: string) => api.aggregate(path, end - LOOK_BACK_MS, end, HOUR_MS, abort);
     const [hours, rejects] = await Promise.all([
       ask((count as NonNullable<typeof count>).path),

@@ -4,7 +4,6 @@ import { computed } from "@preact/signals";
 import { useMemo } from "preact/hooks";
 
 import type { Asset, Signal } from "../api";
-import { tick } from "../clock";
 import { cell } from "../live";
 import { say, words } from "../locale";
 import { NOTHING, printNumber } from "../number";
@@ -12,8 +11,9 @@ import { Blank } from "../part/Blank";
 import { Mark } from "../part/Mark";
 import { Age, Value } from "../part/Value";
 import { judgeSignal, signalOf } from "../plant";
-import { statusWords } from "../words";
+import { statusWords } from "../words/status";
 import { energySignals } from "./EnergyPanel";
+import { tick } from "../when";
 
 /** What analytics publishes beside index, limit and energy: the evidence. */
 export function evidenceOf(asset: Asset): Signal[] {

@@ -4,7 +4,6 @@ import { computed } from "@preact/signals";
 import { useMemo } from "preact/hooks";
 
 import { api, type Asset, type Line, type Signal } from "../api";
-import { plantNow, tick } from "../clock";
 import { ageClass, useFetched } from "../fetched";
 import { cell } from "../live";
 import { lasting, words } from "../locale";
@@ -12,6 +11,7 @@ import { NOTHING, printNumber, printShare } from "../number";
 import { StateWord } from "../part/StateWord";
 import { assetOf, judgeSignal, signalOf, zone } from "../plant";
 import { LOOK_BACK_MS, stateSince } from "../states";
+import { pageNow, tick } from "../when";
 
 const HOUR_MS = 3_600_000;
 
@@ -32,7 +32,7 @@ export function sumKnown(values: readonly (number | null)[]): number | null {
 
 /** Increase of a counter over the last `ms`, in one bucket. */
 export async function increaseOver(path: string, ms: number, abort: AbortSignal): Promise<number | null> {
-  const now = plantNow();
+  const now = pageNow();
   const reply = await api.aggregate(path, now - ms, now, ms, abort);
   return sumKnown(reply.increase);
 }

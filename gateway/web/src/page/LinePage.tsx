@@ -15,6 +15,8 @@ import { Keys } from "./Keys";
 import { Links } from "./Links";
 import { Mimic } from "./Mimic";
 import { Utilities } from "./Utilities";
+import { OeePanel } from "./lazyOee";
+import { Suspense } from "../frame/lazy";
 
 /** All that the line page and the strip's counts look at: every asset that is no hidden detail. */
 export function viewOfPlant(): string[] {
@@ -33,6 +35,7 @@ export function LinePage({ line }: { line: Line }) {
       <Keys line={line} itself={itself} machines={machines} />
       <Mimic line={line} itself={itself} machines={machines} />
       <Bands machines={machines} />
+      {itself !== undefined && <Suspense of={OeePanel} props={{ asset: itself }} />}
       <div class="columns">
         <Counts machines={machines} />
         <Utilities assets={utilities.value} />

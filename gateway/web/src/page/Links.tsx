@@ -2,13 +2,13 @@
 
 import type { EdgeLink } from "../api";
 import { nameOfEdge } from "../attention";
-import { tick } from "../clock";
 import { links } from "../live";
 import { lasting, words } from "../locale";
 import { NOTHING } from "../number";
 import { Blank } from "../part/Blank";
 import { Value } from "../part/Value";
 import { assetOf, signalOf, zone } from "../plant";
+import { at, tick } from "../when";
 
 /** Data this close to now counts as complete: what is derived every ten seconds, and its way. */
 const COMPLETE_MS = 30_000;
@@ -71,7 +71,9 @@ export function Links() {
       <header>
         <h2>{w.data}</h2>
       </header>
-      {all.length === 0 ? (
+      {at.value !== null ? (
+        <Blank title={w.notPast} hint={w.notPastHint} small />
+      ) : all.length === 0 ? (
         <Blank title={w.noDataYet} hint={w.noDataHint} small />
       ) : (
         <table>

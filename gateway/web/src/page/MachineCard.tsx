@@ -5,7 +5,6 @@ import { useMemo } from "preact/hooks";
 
 import type { Asset } from "../api";
 import { concernsAt, type Concern } from "../attention";
-import { tick } from "../clock";
 import { ageClass, useFetched } from "../fetched";
 import { lasting, say, words } from "../locale";
 import { printNumber } from "../number";
@@ -16,6 +15,7 @@ import { judgeSignal, signalOf } from "../plant";
 import type { Judgement } from "../quality";
 import { machineHref } from "../route";
 import { increaseOver } from "./Keys";
+import { tick } from "../when";
 
 const HOUR_MS = 3_600_000;
 

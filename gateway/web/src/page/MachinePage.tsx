@@ -8,7 +8,6 @@ import { useEffect } from "preact/hooks";
 
 import type { Asset } from "../api";
 import { concernsAt, nameOfEdge } from "../attention";
-import { tick } from "../clock";
 import { view } from "../live";
 import { lasting, say, words } from "../locale";
 import { printNumber } from "../number";
@@ -18,14 +17,17 @@ import { StateWord } from "../part/StateWord";
 import { Value } from "../part/Value";
 import { lineOf, plant, signalOf, utilities, zone } from "../plant";
 import { machineHref, query, setQuery } from "../route";
+import { Suspense } from "../frame/lazy";
 import { pensOf } from "../trend/pens";
 import { concernHref } from "./AttentionLine";
 import { energySignals, EnergyPanel } from "./EnergyPanel";
 import { HealthPanel } from "./HealthPanel";
+import { OeePanel } from "./lazyOee";
 import { viewOfPlant } from "./LinePage";
 import { countOf } from "./MachineCard";
 import { SignalTable } from "./SignalTable";
 import { TrendPanel } from "./TrendPanel";
+import { tick } from "../when";
 
 /** The machines beside this one: along its line, or among the meters and utilities. */
 function neighbours(asset: Asset): { before: Asset | undefined; after: Asset | undefined } {
@@ -143,6 +145,7 @@ export function MachinePage({ asset }: { asset: Asset }) {
           )}
         </div>
       </div>
+      {asset.role === "machine" && <Suspense of={OeePanel} props={{ asset }} />}
     </div>
   );
 }

@@ -5,7 +5,6 @@ import { useMemo } from "preact/hooks";
 
 import type { Asset, Line } from "../api";
 import { concernsAt } from "../attention";
-import { tick } from "../clock";
 import { cell } from "../live";
 import { say, words } from "../locale";
 import { printNumber } from "../number";
@@ -14,6 +13,7 @@ import { lookNow, StateWord } from "../part/StateWord";
 import { assetOf, judgeSignal, signalOf } from "../plant";
 import { machineHref } from "../route";
 import { MachineCard } from "./MachineCard";
+import { tick } from "../when";
 
 function Box({ asset, constraint }: { asset: Asset; constraint: boolean }) {
   const state = signalOf(asset, "state");

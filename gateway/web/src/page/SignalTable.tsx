@@ -4,14 +4,14 @@ import { computed } from "@preact/signals";
 import { useMemo } from "preact/hooks";
 
 import type { Asset, Origin, Signal } from "../api";
-import { tick } from "../clock";
 import { cell } from "../live";
 import { say, words } from "../locale";
 import { Spark } from "../part/Spark";
 import { Age, qualityWord, unitOf, Value } from "../part/Value";
 import { judgeSignal } from "../plant";
-import { statusWords } from "../words";
+import { statusWords } from "../words/status";
 import { MOST_PENS, type Pen } from "../trend/pens";
+import { tick } from "../when";
 
 function Row(props: { asset: Asset; signal: Signal; pen: Pen | undefined; full: boolean; toggle: (path: string) => void }) {
   const { asset, signal: s, pen } = props;

@@ -3,25 +3,25 @@
 import { type ReadonlySignal, useComputed, useSignal, useSignalEffect } from "@preact/signals";
 import { useEffect, useMemo } from "preact/hooks";
 
-import { type Asset, api, type Run } from "../api";
-import { extendRuns } from "../band";
-import { plantNow, tick } from "../clock";
-import { useFetched } from "../fetched";
+import type { Asset } from "../api";
 import { cell } from "../live";
 import { lasting, say, words } from "../locale";
 import { NOTHING, printNumber, printUnit } from "../number";
-import { Band, type Window } from "../part/Band";
 import { errorHint } from "../part/Blank";
 import { printValue } from "../part/Value";
 import { useWidth } from "../part/width";
 import { plant, signalOf, zone } from "../plant";
 import { query, setQuery } from "../route";
-import { AXIS_PX, Chart, type Control, RIGHT_PX } from "../trend/Chart";
+import { BandLane } from "../trend/BandLane";
+import { Chart, type Control } from "../trend/Chart";
 import { useTrendData } from "../trend/data";
 import { DASHES, lanesOf, MOST_PENS, type Pen } from "../trend/pens";
-import { land, pan, parseRange, printRange, type Range, SPANS, steppedWindow, windowOf, windowSpan, zoom } from "../trend/range";
+import { Ranges } from "../trend/Ranges";
+import { land, pan, parseRange, printRange, type Range, steppedWindow, windowOf, windowSpan, zoom } from "../trend/range";
 import { downsampling, EMPTY, indexAt, type Series, toCsv } from "../trend/series";
 import { TrendTable } from "./TrendTable";
+import { at as held, pageNow, tick } from "../when";
+import type { Words } from "../words";
 
 /** The range, kept in the address: read from it, and written back once the hand rests. */
 function useRange() {
@@ -124,47 +124,18 @@ function AddPen({ pens, home, toggle }: { pens: readonly Pen[]; home: Asset; tog
   );
 }
 
-/** A state signal's runs over the window of the trend, the last one carried on live. */
-function BandLane(props: {
-  pen: { signal: Pen["signal"]; asset: Asset };
-  window: ReadonlySignal<Window>;
-  range: ReadonlySignal<Range>;
-  cursor: ReadonlySignal<number | null>;
-}) {
-  const { signal: s } = props.pen;
-  const settled = useSignal("");
-  useSignalEffect(() => {
-    const text = JSON.stringify(printRange(props.range.value));
-    const timer = setTimeout(() => (settled.value = text), settled.peek() === "" ? 0 : 200);
-    return () => clearTimeout(timer);
-  });
-  const fetched = useFetched<readonly Run[]>(
-    settled.value === "" ? null : `${s.path} ${settled.value}`,
-    async (abort) => {
-      const { start, end } = windowOf(props.range.peek(), plantNow());
-      return (await api.states(s.path, start, Math.min(end, plantNow()), abort)).runs;
-    },
-    60,
-  );
-  const kept = useSignal<readonly Run[]>([]);
-  useSignalEffect(() => {
-    if (fetched.value.state === "here") kept.value = fetched.value.data;
-  });
-  // Live changes since the fetch are folded in, so that a state that came and went stays.
-  useSignalEffect(() => {
-    const sample = cell(s.path).value;
-    if (props.range.value.live && kept.peek().length > 0 && sample.time > 0) kept.value = extendRuns(kept.peek(), sample, sample.time);
-  });
-  const runs = useComputed(() =>
-    props.range.value.live ? extendRuns(kept.value, cell(s.path).value, tick.value) : kept.value,
-  );
-  const name = s.id === "state" ? words.value.state : say(s.name);
-  return (
-    <div class="lane-band" style={`padding-right:${RIGHT_PX}px;grid-template-columns:${AXIS_PX}px minmax(0,1fr)`}>
-      <span class="lane-band-name" title={s.path}>{name}</span>
-      <Band signal={s} runs={runs} window={props.window} height={20} label={name} cursor={props.cursor} />
-    </div>
-  );
+/** Where the data of the pens comes from, each source once: its tier and the width of its buckets. */
+function sourcesOf(series: ReadonlyMap<string, Series>): string {
+  const w = words.value;
+  const said = [...series.values()].filter((s) => s.time.length > 0).map((s) => sourceWords(w, s));
+  return [...new Set(said)].join("; ");
+}
+
+function sourceWords(w: Words, s: Series): string {
+  const tier = s.tier === "raw" || s.tier === "minute" || s.tier === "hour" || s.tier === "day" ? w[`tier_${s.tier}`] : w.tier_unknown(s.tier);
+  if (s.bucketMs === 0) return w.tierAll(tier);
+  const bucket = s.bucketMs < 10_000 ? `${printNumber(s.bucketMs / 1000, s.bucketMs % 1000 === 0 ? 0 : 2)} ${w.unit_s}` : lasting(s.bucketMs);
+  return w.tierUsed(tier, bucket);
 }
 
 function heightOf(lanes: number): number {
@@ -180,16 +151,21 @@ export function TrendPanel({ asset, pens, toggle }: { asset: Asset; pens: readon
   const live = useComputed(() => range.value.live);
   const frozen = useComputed(() => {
     const at = range.value;
-    return steppedWindow(at, at.live ? tick.value : 0, width.value);
+    return held.value === null ? steppedWindow(at, at.live ? tick.value : 0, width.value) : windowOf(at, tick.value);
+  });
+  const until = useComputed(() => {
+    const now = range.value;
+    if (now.live) return frozen.value.end;
+    return now.from < tick.value && tick.value < now.to ? tick.value : null;
   });
   const data = useTrendData(pens, range, width);
   const { charts, bands } = useMemo(() => lanesOf(pens), [pens]);
   const state = signalOf(asset, "state");
   const control = useMemo<Control>(
     () => ({
-      select: (from, to) => (range.value = land({ live: false, from, to: Math.max(to, from + 1000) }, plantNow())),
-      zoom: (factor, around) => (range.value = zoom(range.peek(), factor, around, plantNow())),
-      pan: (share) => (range.value = pan(range.peek(), share, plantNow())),
+      select: (from, to) => (range.value = land({ live: false, from, to: Math.max(to, from + 1000) }, pageNow())),
+      zoom: (factor, around) => (range.value = zoom(range.peek(), factor, around, pageNow())),
+      pan: (share) => (range.value = pan(range.peek(), share, pageNow())),
       reset: () => (range.value = { live: true, span: range.peek().live ? windowSpan(range.peek()) : 3_600_000 }),
     }),
     [],
@@ -234,7 +210,7 @@ export function TrendPanel({ asset, pens, toggle }: { asset: Asset; pens: readon
     setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
   };
 
-  const span = useComputed(() => frozen.value.end - frozen.value.start);
+  const sources = useComputed(() => sourcesOf(data.series.value));
   const caption = useComputed(() => {
     const { start, end } = frozen.value;
     return `${zone.value.date(start)} ${zone.value.clock(start)} – ${zone.value.moment(end, start)}  (${lasting(end - start)})  ${zone.value.name}`;
@@ -253,35 +229,7 @@ export function TrendPanel({ asset, pens, toggle }: { asset: Asset; pens: readon
     <section class="panel trend" aria-label={w.trend}>
       <header class="trend-head">
         <h2>{w.trend}</h2>
-        <div class="group" role="group" aria-label={w.range}>
-          {SPANS.map((s) => (
-            <button
-              key={s.key}
-              type="button"
-              aria-pressed={range.value.live && range.value.span === s.span}
-              onClick={() => (range.value = { live: true, span: s.span })}
-            >
-              {lasting(s.span)}
-            </button>
-          ))}
-        </div>
-        <div class="group">
-          <button type="button" aria-label={w.back} title={w.back} onClick={() => control.pan(-0.5)}>
-            ‹
-          </button>
-          <button type="button" aria-label={w.forward} title={w.forward} disabled={live.value} onClick={() => control.pan(0.5)}>
-            ›
-          </button>
-          <button type="button" aria-label={w.zoomIn} title={w.zoomIn} onClick={() => control.zoom(0.5, (frozen.peek().start + frozen.peek().end) / 2)}>
-            +
-          </button>
-          <button type="button" aria-label={w.zoomOut} title={w.zoomOut} onClick={() => control.zoom(2, live.peek() ? frozen.peek().end : (frozen.peek().start + frozen.peek().end) / 2)}>
-            −
-          </button>
-          <button type="button" aria-pressed={live.value} title={w.toLive} onClick={() => (range.value = { live: true, span: span.peek() })}>
-            {w.follow}
-          </button>
-        </div>
+        <Ranges range={range} window={frozen} control={control} />
         <span class="trend-space" />
         <div class="group">
           <button type="button" aria-pressed={asTable.value} onClick={() => (asTable.value = !asTable.value)}>
@@ -331,7 +279,7 @@ export function TrendPanel({ asset, pens, toggle }: { asset: Asset; pens: readon
                   lane={lane}
                   data={data.series}
                   window={frozen}
-                  live={live}
+                  until={until}
                   width={width}
                   height={heightOf(charts.length) + (i === charts.length - 1 ? 26 : 0)}
                   axis={i === charts.length - 1}
@@ -342,10 +290,10 @@ export function TrendPanel({ asset, pens, toggle }: { asset: Asset; pens: readon
             ))}
             {empty.value && <p class="lane-none quiet">{w.noPoints}</p>}
             {bands.map((pen) => (
-              <BandLane key={pen.path} pen={pen} window={frozen} range={range} cursor={cursor} />
+              <BandLane key={pen.path} signal={pen.signal} asset={pen.asset} window={frozen} range={range} cursor={cursor} />
             ))}
             {state !== undefined && !bands.some((p) => p.path === state.path) && (
-              <BandLane pen={{ signal: state, asset }} window={frozen} range={range} cursor={cursor} />
+              <BandLane signal={state} asset={asset} window={frozen} range={range} cursor={cursor} />
             )}
           </div>
         )}
@@ -354,6 +302,7 @@ export function TrendPanel({ asset, pens, toggle }: { asset: Asset; pens: readon
         <span>
           {cursor.value === null ? caption.value : zone.value.stamp(cursor.value).slice(0, 19)}
         </span>
+        <span class="trend-source">{sources}</span>
         <span class="trend-space" />
         <span class="shade-key uncertain">{w.uncertainSpan}</span>
         <span class="shade-key bad">{w.bad}</span>

@@ -5,7 +5,6 @@ import { useMemo } from "preact/hooks";
 
 import { api, type Asset, type Signal } from "../api";
 import { concernsAt } from "../attention";
-import { plantNow, tick } from "../clock";
 import { ageClass, useFetched } from "../fetched";
 import { cell } from "../live";
 import { say, words } from "../locale";
@@ -17,6 +16,7 @@ import { judgeSignal, signalOf } from "../plant";
 import { machineHref } from "../route";
 import { LOOK_BACK_MS } from "../states";
 import { increaseOver } from "./Keys";
+import { pageNow, tick } from "../when";
 
 /** The meter at the grid: everything else is a share of it. */
 export function incomerOf(assets: readonly Asset[]): Asset | undefined {
@@ -26,7 +26,7 @@ export function incomerOf(assets: readonly Asset[]): Asset | undefined {
 /** kWh over the last hours: a register's increase; a balance that may fall, its change. */
 async function energyOver(s: Signal, abort: AbortSignal): Promise<number | null> {
   if (s.kind === "counter") return increaseOver(s.path, LOOK_BACK_MS, abort);
-  const now = plantNow();
+  const now = pageNow();
   const reply = await api.aggregate(s.path, now - LOOK_BACK_MS, now, LOOK_BACK_MS, abort);
   const first = reply.first.find((v) => v !== null);
   const last = reply.last.findLast((v) => v !== null);

@@ -4,13 +4,13 @@ import { type ReadonlySignal, useComputed, useSignal, useSignalEffect } from "@p
 import { useEffect, useRef } from "preact/hooks";
 
 import type { Run, Signal } from "../api";
-import { type Look, mergeRuns, packmlLook, plainLook, runAt, totals } from "../band";
-import { tick } from "../clock";
-import { lasting, say, theme, words } from "../locale";
+import { isStop, type Look, mergeRuns, packmlLook, plainLook, runAt, runNear, totals } from "../band";
+import { lang, lasting, say, theme, words } from "../locale";
 import { zone } from "../plant";
 import { severity } from "../quality";
 import { lookFills, token } from "./pattern";
 import { useWidth } from "./width";
+import { tick } from "../when";
 
 export interface Window {
   readonly start: number;
@@ -30,13 +30,50 @@ export function stateName(s: Signal, state: number | null): string {
   return state === null ? words.value.unknownState : say(s.states[String(state)]) || words.value.unknownState;
 }
 
+const MODES = ["production", "maintenance", "manual", "setup"] as const;
+
+export function modeName(mode: string): string {
+  const known: (typeof MODES)[number] | undefined = MODES.find((m) => m === mode);
+  return known === undefined ? words.value.mode_unknown : words.value[`mode_${known}` as const];
+}
+
+/** A run's state, and what it waits for. */
+export function runName(s: Signal, run: Run): string {
+  const waiting = run.told?.waiting ?? null;
+  return stateName(s, run.state) + (waiting === null ? "" : ` (${words.value[waiting]})`);
+}
+
+/** Everything that is known of a run, a line each. */
+export function describeRun(s: Signal, run: Run, now: number): string {
+  const w = words.value;
+  const at = zone.value;
+  const length = run.end - run.start;
+  const lines = [`${runName(s, run)}  ${at.moment(run.start, now)} – ${at.moment(Math.min(run.end, now), now)}  ${lasting(length)}`];
+  const told = run.told;
+  if (told === undefined) return lines.join("\n");
+  if (told.mode !== null && told.mode !== "production") lines.push(`${w.mode}: ${modeName(told.mode)}`);
+  if (told.reason !== null) {
+    const { name, note, person, said } = told.reason;
+    lines.push(`${w.reason}: ${say(name)}${note === "" ? "" : ` – ${note}`}`, w.saidBy(person, at.moment(said, now)));
+  } else if (isStop(run)) lines.push(`${w.reason}: ${w.noReason}`);
+  for (const old of told.former.slice(0, 2)) {
+    lines.push(`${w.former}: ${old.code === "" ? w.tookBack : say(old.name)}, ${w.saidBy(old.person, at.moment(old.said, now))}`);
+  }
+  return lines.join("\n");
+}
+
+/** A finger or a hand is this wide. */
+const REACH_PX = 4;
+const LABEL_PX = 20;
+
 export function Band(props: {
   signal: Signal;
   runs: ReadonlySignal<readonly Run[]>;
   window: ReadonlySignal<Window>;
   height: number;
   label: string;
-  onPick?: (at: number) => void;
+  /** A run was chosen by pointer or keys. */
+  onOpen?: (run: Run) => void;
   /** Time under a cursor elsewhere, drawn as a line. */
   cursor?: ReadonlySignal<number | null>;
 }) {
@@ -51,6 +88,7 @@ export function Band(props: {
     const { start, end } = range.value;
     const all = runs.value;
     void theme.value;
+    void lang.value;
     cancelAnimationFrame(drawn.current);
     if (w === 0) return;
     drawn.current = requestAnimationFrame(() => {
@@ -85,19 +123,38 @@ export function Band(props: {
           }
         }
       }
+      if (height >= LABEL_PX) label(ink, all, start, end, w);
     });
   });
   useEffect(() => () => cancelAnimationFrame(drawn.current), []);
 
+  /** The reason stands in its stop where there is room for it. */
+  function label(ink: CanvasRenderingContext2D, all: readonly Run[], start: number, end: number, w: number): void {
+    ink.font = `11px ${token("--font")}`;
+    ink.textBaseline = "middle";
+    for (const run of all) {
+      const reason = run.told?.reason ?? null;
+      if (reason === null) continue;
+      const from = Math.max(0, ((run.start - start) / (end - start)) * w);
+      const to = Math.min(w, ((run.end - start) / (end - start)) * w);
+      if (to - from < LABEL_PX) continue;
+      const text = say(reason.name);
+      if (ink.measureText(text).width > to - from - 6) continue;
+      const look = lookOf(s)(run);
+      ink.fillStyle = token(look === "down" || look === "held" ? "--panel" : "--text-1");
+      ink.fillText(text, from + 3, height / 2 + 2);
+    }
+  }
+
   const tip = useComputed(() => {
     const at = hover.value;
     if (at === null) return null;
-    const run = runAt(runs.value, at);
-    if (run === null) return { text: words.value.noDataYet, left: 0 };
     const { start, end } = range.value;
-    const now = tick.value;
-    const text = `${stateName(s, run.state)}  ${zone.value.moment(run.start, now)} – ${zone.value.moment(Math.min(run.end, now), now)}  ${lasting(run.end - run.start)}`;
-    return { text, left: Math.min(82, Math.max(0, ((at - start) / (end - start)) * 100 - 8)) };
+    const run = props.onOpen === undefined ? runAt(runs.value, at) : runNear(runs.value, at, ((end - start) / Math.max(1, width.value)) * REACH_PX);
+    if (run === null) return { text: words.value.noDataYet, style: "left:0" };
+    const share = Math.min(1, Math.max(0, (at - start) / (end - start)));
+    const style = share > 0.5 ? `right:${Math.max(0, (1 - share) * 100 - 8)}%` : `left:${Math.max(0, share * 100 - 8)}%`;
+    return { text: describeRun(s, run, tick.value), style };
   });
   const summary = useComputed(() => {
     const { start, end } = range.value;
@@ -114,22 +171,63 @@ export function Band(props: {
     const { start, end } = range.peek();
     return start + ((event.clientX - box.left) / box.width) * (end - start);
   };
-  const pick = props.onPick;
+  const open = props.onOpen;
+
+  /** Keys go from run to run; what is narrower than a pixel is passed over. */
+  const key = (event: KeyboardEvent): void => {
+    const { start, end } = range.peek();
+    const least = (end - start) / Math.max(1, width.peek());
+    const all = runs.peek().filter((run) => run.end > start && run.start < end && run.end - run.start >= least);
+    const at = hover.peek() ?? end;
+    const now = all.findIndex((run) => run.start <= at && at <= run.end);
+    const found =
+      event.key === "ArrowLeft" ? all[now <= 0 ? 0 : now - 1]
+      : event.key === "ArrowRight" ? all[now < 0 ? all.length - 1 : Math.min(all.length - 1, now + 1)]
+      : event.key === "Home" ? all[0]
+      : event.key === "End" ? all[all.length - 1]
+      : undefined;
+    if (event.key === "Enter" || event.key === " ") {
+      const run = runAt(runs.peek(), at);
+      if (run !== null) open?.(run);
+    } else if (found === undefined) return;
+    else hover.value = (Math.max(found.start, start) + Math.min(found.end, end)) / 2;
+    event.preventDefault();
+    event.stopPropagation();
+  };
+  const atRun = useComputed(() => Math.round(hover.value ?? range.value.end));
+  const said = useComputed(() => tip.value?.text.replaceAll("\n", ". ") ?? "");
+  const { start, end } = range.value;
   return (
     <div
-      class={pick === undefined ? "band" : "band pickable"}
+      class={open === undefined ? "band" : "band pickable"}
       ref={holder}
       style={`height:${height}px`}
-      role="img"
-      aria-label={summary}
       onPointerMove={(event) => (hover.value = timeAt(event))}
       onPointerLeave={() => (hover.value = null)}
-      {...(pick === undefined ? {} : { onClick: (event: MouseEvent) => pick(timeAt(event)) })}
+      aria-label={summary}
+      {...(open === undefined
+        ? { role: "img" as const }
+        : {
+            role: "slider" as const,
+            tabIndex: 0,
+            title: words.value.bandHelp,
+            "aria-valuemin": Math.round(start),
+            "aria-valuemax": Math.round(end),
+            "aria-valuenow": atRun,
+            "aria-valuetext": said,
+            onKeyDown: key,
+            onFocus: () => (hover.value ??= range.peek().end - 1),
+            onBlur: () => (hover.value = null),
+            onClick: (event: MouseEvent) => {
+              const run = runNear(runs.peek(), timeAt(event), ((end - start) / Math.max(1, width.peek())) * REACH_PX);
+              if (run !== null) open(run);
+            },
+          })}
     >
       <canvas ref={canvas} style={`height:${height}px`} />
       {props.cursor !== undefined && <i class="cursor-line" style={cursorX} />}
       {tip.value !== null && (
-        <span class="tip" style={`left:${tip.value.left}%`}>
+        <span class="tip" style={tip.value.style}>
           {tip.value.text}
         </span>
       )}

@@ -4,10 +4,10 @@ import { useComputed, useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 
 import { api, type Signal } from "../api";
-import { plantNow, tick } from "../clock";
 import { useFetched } from "../fetched";
 import { listen } from "../live";
 import { append, EMPTY, fromHistory, plotted, type Series } from "../trend/series";
+import { pageNow, tick } from "../when";
 
 export const SPARK_MS = 1_800_000;
 const WIDE = 120;
@@ -18,7 +18,7 @@ export function Spark({ signal: s }: { signal: Signal }) {
   const fetched = useFetched(
     s.path,
     (abort) => {
-      const now = plantNow();
+      const now = pageNow();
       return api.history(s.path, now - SPARK_MS, now, WIDE, abort);
     },
     300,

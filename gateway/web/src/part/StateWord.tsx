@@ -5,12 +5,12 @@ import { useMemo } from "preact/hooks";
 
 import type { Asset, Signal } from "../api";
 import { type Look, packmlLook, plainLook } from "../band";
-import { tick } from "../clock";
 import { cell } from "../live";
 import { lasting, words } from "../locale";
 import { judgeSignal, zone } from "../plant";
 import { stateSince } from "../states";
 import { stateName } from "./Band";
+import { tick } from "../when";
 
 export function lookNow(s: Signal, asset: Asset): Look {
   const sample = cell(s.path).value;

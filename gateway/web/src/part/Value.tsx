@@ -4,13 +4,13 @@ import { computed } from "@preact/signals";
 import { useMemo } from "preact/hooks";
 
 import type { Asset, Signal } from "../api";
-import { tick } from "../clock";
 import { cell } from "../live";
 import { lasting, say, words } from "../locale";
 import { NOTHING, printNumber, printUnit } from "../number";
 import { judgeSignal, signalOf, zone } from "../plant";
 import type { Judgement } from "../quality";
-import { statusWords } from "../words";
+import { statusWords } from "../words/status";
+import { tick } from "../when";
 
 /** The value of a signal in words: a state by its name, a number by its decimals. */
 export function printValue(s: Signal, value: number | null): string {

@@ -40,7 +40,8 @@ export function Chart(props: {
   lane: Lane;
   data: ReadonlySignal<ReadonlyMap<string, Series>>;
   window: ReadonlySignal<Window>;
-  live: ReadonlySignal<boolean>;
+  /** Up to when the newest value still holds: now, where the window reaches it; null: it does not. */
+  until: ReadonlySignal<number | null>;
   width: ReadonlySignal<number>;
   height: number;
   axis: boolean;
@@ -58,7 +59,7 @@ export function Chart(props: {
     const u = plot.current;
     if (u === null) return;
     const { start, end } = range.peek();
-    const now = props.live.peek() ? end : null;
+    const now = props.until.peek();
     const tables = lane.pens.map((p) => plotted(data.peek().get(p.path) ?? EMPTY, p.signal, now));
     // Where pens are sampled at different times, undefined means "not here" and null means "a gap".
     const joined = tables.length === 1 ? (tables[0] as uPlot.AlignedData) : uPlot.join(tables as uPlot.AlignedData[], tables.map(() => [2, 2]));
@@ -88,6 +89,7 @@ export function Chart(props: {
   useSignalEffect(() => {
     void data.value;
     void range.value;
+    void props.until.value;
     cancelAnimationFrame(frame.current);
     frame.current = requestAnimationFrame(refill);
   });
@@ -183,7 +185,7 @@ export function Chart(props: {
 
   /** Uncertain spans are shaded, bad ones hatched, under the lines. */
   function shade(u: uPlot): void {
-    const now = props.live.peek() ? range.peek().end : null;
+    const now = props.until.peek();
     const { left, top, width: wide, height: tall } = u.bbox;
     const bad = hatch(u.ctx, "", token("--shade-bad"));
     u.ctx.save();

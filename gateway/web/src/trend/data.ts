@@ -4,12 +4,12 @@ import { type ReadonlySignal, useComputed, useSignal, useSignalEffect } from "@p
 import { useEffect, useRef } from "preact/hooks";
 
 import { ApiError, api } from "../api";
-import { plantNow } from "../clock";
 import { connection, listen } from "../live";
 import { ended } from "../plant";
 import type { Pen } from "./pens";
 import { type Range, windowOf, windowSpan } from "./range";
 import { append, EMPTY, fromHistory, type Series } from "./series";
+import { pageNow, whenKey } from "../when";
 
 const SETTLE_MS = 160;
 const SHORT_MS = 180_000;
@@ -27,6 +27,7 @@ export function useTrendData(pens: readonly Pen[], range: ReadonlySignal<Range>,
   const error = useSignal<ApiError | null>(null);
   const turn = useSignal(0);
   const abort = useRef<AbortController | null>(null);
+  const wasPast = useRef(false);
   const paths = pens.map((p) => p.path).join(",");
   const wanted = useSignal(paths);
   wanted.value = paths;
@@ -38,6 +39,7 @@ export function useTrendData(pens: readonly Pen[], range: ReadonlySignal<Range>,
     const now = wanted.value === "" ? [] : wanted.value.split(",");
     void coarse.value;
     void turn.value;
+    void whenKey.value;
     if (width.value === 0) return undefined;
     const timer = setTimeout(() => void fetchAll(now, at), SETTLE_MS);
     return () => clearTimeout(timer);
@@ -47,16 +49,29 @@ export function useTrendData(pens: readonly Pen[], range: ReadonlySignal<Range>,
     abort.current?.abort();
     const mine = new AbortController();
     abort.current = mine;
-    const { start, end } = windowOf(at, plantNow());
+    const moment = pageNow();
+    const past = whenKey.peek() !== "live";
+    // Between now and the past nothing stays; from one moment of the past to another the old is dimmed.
+    if (past !== wasPast.current) series.value = new Map();
+    wasPast.current = past;
+    const window = windowOf(at, moment);
+    const { start } = window;
+    const end = past ? Math.min(window.end, moment) : window.end;
+    if (start >= end) {
+      series.value = new Map(now.map((path) => [path, EMPTY]));
+      busy.value = false;
+      return;
+    }
     const px = Math.max(200, width.peek() * 2);
     const margin = at.live ? 0 : (end - start) * 0.02;
+    const last = past ? Math.min(end + margin, moment) : end + margin;
     busy.value = true;
     try {
-      const replies = await Promise.all(now.map((p) => api.history(p, start - margin, end + margin, px, mine.signal)));
+      const replies = await Promise.all(now.map((p) => api.history(p, start - margin, last, px, mine.signal)));
       if (mine.signal.aborted) return;
       const before = series.peek();
       series.value = new Map(
-        replies.map((reply, i) => [now[i] as string, fromHistory(reply, at.live ? before.get(now[i] as string) : EMPTY)]),
+        replies.map((reply, i) => [now[i] as string, fromHistory(reply, grows(at) && !past ? before.get(now[i] as string) : EMPTY)]),
       );
       error.value = null;
     } catch (failure) {
@@ -72,7 +87,7 @@ export function useTrendData(pens: readonly Pen[], range: ReadonlySignal<Range>,
   useEffect(() => {
     const stops = pens.map((pen) =>
       listen(pen.path, (sample) => {
-        if (!range.peek().live) return;
+        if (!grows(range.peek())) return;
         const map = series.peek();
         const mine = map.get(pen.path);
         if (mine === undefined) return;
@@ -101,7 +116,7 @@ export function useTrendData(pens: readonly Pen[], range: ReadonlySignal<Range>,
     // Far more live rows than pixels: let the server thin them.
     const thin = setInterval(() => {
       const most = Math.max(0, ...[...series.peek().values()].map((s) => s.time.length));
-      if (!document.hidden && range.peek().live && most > 8 * Math.max(500, width.peek())) turn.value += 1;
+      if (!document.hidden && grows(range.peek()) && most > 8 * Math.max(500, width.peek())) turn.value += 1;
     }, 30_000);
     return () => {
       document.removeEventListener("visibilitychange", seen);
@@ -114,10 +129,15 @@ export function useTrendData(pens: readonly Pen[], range: ReadonlySignal<Range>,
   return { series, busy, error, again: () => (turn.value += 1) };
 }
 
+/** Whether what arrives now belongs to the window. */
+function grows(range: Range): boolean {
+  return range.live || range.to > pageNow();
+}
+
 /** Drop what has left a live window, now and then. */
 function trim(series: Series, range: Range): void {
   if (!range.live) return;
-  const oldest = plantNow() - range.span * 1.2;
+  const oldest = pageNow() - range.span * 1.2;
   const first = series.time.findIndex((t) => t >= oldest);
   if (first < 200) return;
   series.time.splice(0, first);

@@ -10,13 +10,14 @@ export type Range =
   | { readonly live: true; readonly span: number }
   | { readonly live: false; readonly from: number; readonly to: number };
 
-export const SPANS: readonly { readonly key: string; readonly span: number }[] = [
+export const SPANS = [
   { key: "15m", span: HOUR_MS / 4 },
   { key: "1h", span: HOUR_MS },
-  { key: "8h", span: 8 * HOUR_MS },
   { key: "24h", span: 24 * HOUR_MS },
-  { key: "7d", span: 168 * HOUR_MS },
-];
+  { key: "7d", span: 7 * 24 * HOUR_MS },
+  { key: "30d", span: 30 * 24 * HOUR_MS },
+  { key: "365d", span: 365 * 24 * HOUR_MS },
+] as const;
 
 export const DEFAULT_SPAN = HOUR_MS;
 

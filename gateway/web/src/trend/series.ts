@@ -9,6 +9,8 @@ export interface Series {
   readonly status: number[];
   readonly rawCount: number;
   readonly bucketMs: number;
+  /** Where the historian took it from: raw rows or a tier. */
+  readonly tier: string;
 }
 
 /** No data. Shared, so it must never be written to: `append` starts new columns instead. */
@@ -18,6 +20,7 @@ export const EMPTY: Series = Object.freeze({
   status: Object.freeze([] as number[]) as number[],
   rawCount: 0,
   bucketMs: 0,
+  tier: "raw",
 });
 
 /** A reply as a series; live samples already newer than it are kept. */
@@ -34,12 +37,12 @@ export function fromHistory(reply: History, before: Series = EMPTY): Series {
     status.push(before.status[i] ?? 0);
     added += 1;
   });
-  return { time, value, status, rawCount: Math.max(reply.raw_count, reply.time.length) + added, bucketMs: reply.bucket_ms };
+  return { time, value, status, rawCount: Math.max(reply.raw_count, reply.time.length) + added, bucketMs: reply.bucket_ms, tier: reply.tier };
 }
 
 /** Take in a live sample; an older one than the newest is not for the live end. */
 export function append(series: Series, sample: Sample): Series {
-  if (series === EMPTY) series = { time: [], value: [], status: [], rawCount: 0, bucketMs: 0 };
+  if (series === EMPTY) series = { time: [], value: [], status: [], rawCount: 0, bucketMs: 0, tier: "raw" };
   const last = series.time[series.time.length - 1] ?? -Infinity;
   if (sample.time <= last || sample.time === 0) return series;
   series.time.push(sample.time);

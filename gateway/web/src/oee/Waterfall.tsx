@@ -1,0 +1,63 @@
+/** From planned busy time down to good parts at ideal speed, loss by loss; a table whose bars hang where the last ended. */
+
+import type { Kpi } from "../api";
+import { lasting, say, words } from "../locale";
+import { printShare } from "../number";
+
+interface Step {
+  readonly key: string;
+  readonly name: string;
+  readonly seconds: number;
+  /** Where the bar begins, in s. */
+  readonly from: number;
+  readonly whole: boolean;
+}
+
+/** The bars: what there was, each loss hanging below the one before, and what is left. */
+export function stepsOf(row: Pick<Kpi, "losses" | "times">, first: string, last: string, name: (label: Kpi["name"]) => string): Step[] {
+  const total = row.times.pbt_s;
+  const out: Step[] = [{ key: "pbt", name: first, seconds: total, from: 0, whole: true }];
+  let left = total;
+  for (const loss of row.losses) {
+    out.push({ key: loss.key, name: name(loss.name), seconds: loss.seconds, from: Math.min(left, left - loss.seconds), whole: false });
+    left -= loss.seconds;
+  }
+  out.push({ key: "left", name: last, seconds: left, from: Math.min(0, left), whole: true });
+  return out;
+}
+
+export function Waterfall({ row }: { row: Kpi }) {
+  const w = words.value;
+  if (row.losses.length === 0) return <p class="quiet">{w.lossesNone}</p>;
+  const steps = stepsOf(row, w.time_pbt_s, w.goodTime, say);
+  const total = Math.max(1, row.times.pbt_s);
+  return (
+    <table class="waterfall">
+      <thead class="visually-hidden">
+        <tr>
+          <th scope="col">{w.losses}</th>
+          <td />
+          <th scope="col">{w.duration}</th>
+          <th scope="col">{w.share}</th>
+        </tr>
+      </thead>
+      <tbody>
+        {steps
+          .filter((s) => s.whole || Math.abs(s.seconds) >= 0.5)
+          .map((s) => (
+            <tr key={s.key} class={s.whole ? "whole" : ""}>
+              <th scope="row">{s.name}</th>
+              <td class="fall" aria-hidden="true">
+                <i style={`left:${Math.max(0, (s.from / total) * 100)}%;width:${Math.min(100, (Math.abs(s.seconds) / total) * 100)}%`} />
+              </td>
+              <td class="r live">
+                {s.seconds < 0 && "−"}
+                {lasting(Math.abs(s.seconds) * 1000)}
+              </td>
+              <td class="r quiet">{printShare(s.seconds / total)}</td>
+            </tr>
+          ))}
+      </tbody>
+    </table>
+  );
+}
