@@ -6,22 +6,16 @@ from pathlib import Path
 import numpy as np
 
 from plant.flow.port import Aggregate, Changes, Series, Trend
-from plant.flow.sample import Event, Gap, Int32, Int64, SampleBatch, Text, Waveform
+from plant.flow.sample import Event, Gap, Int32, SampleBatch, Text, Waveform
 from plant.model.signal import SignalKind
 from twin.historian.aggregate import Window, aggregate
 from twin.historian.change import ChangeLog
-from twin.historian.manifest import FOREVER, NEVER, Manifest
+from twin.historian.manifest import FOREVER, Manifest
+from twin.historian.moment import ANY, NOT_BAD, among, last_before
 from twin.historian.record import read_events, read_gaps, read_texts, read_waveforms
-from twin.historian.segment import last_rows, newest, scan
+from twin.historian.segment import newest, scan
 from twin.historian.sight import Sight, draw
 from twin.historian.trend import Plan
-
-_LAST = (
-    "signal IN (SELECT unnest(?)) AND source_time <= ? AND source_time >= ?"
-    " AND received_time <= ? AND status < ?"
-)
-_ANY = 1 << 32
-_NOT_BAD = 1 << 31
 
 
 class EmbeddedReader:
@@ -54,7 +48,7 @@ class EmbeddedReader:
             inside = (spans.first[at] < end) & (spans.last[at] >= start) & (at >= 0)
             if inside.any():
                 files.append(segment)
-        condition, parameters = _among(wanted)
+        condition, parameters = among(wanted)
         sealed = self.manifest.scan(
             scan,
             files,
@@ -68,36 +62,9 @@ class EmbeddedReader:
         return self.manifest.again(lambda: self._as_of(paths, at, known_at))
 
     def _as_of(
-        self, paths: Sequence[str], at: int, known_at: int | None, below: int = _ANY
+        self, paths: Sequence[str], at: int, known_at: int | None, below: int = ANY
     ) -> SampleBatch:
-        """The last row at or before ``at`` of each path, of those with a status below ``below``."""
-        known = _known(known_at)
-        view = self.manifest.view(paths, NEVER, at, known)
-        wanted, where = np.unique(view.signal, return_index=True)
-        first, last = view.first[where][wanted >= 0], view.last[where][wanted >= 0]
-        wanted = wanted[wanted >= 0]
-        best = _last_of_each(view.hot.take(view.hot.status < below))
-        # A sealed row is nowhere later than this; segments are asked from the latest back, each
-        # only for the signals that it may still improve.
-        bound = np.where(first <= at, np.minimum(last, at), NEVER)
-        for segment in sorted(view.segments, key=lambda s: min(s.last, at), reverse=True):
-            have = _times(best, wanted)
-            hopeful = bound >= np.maximum(have, NEVER + 1)
-            if not hopeful.any() or segment.last < have[hopeful].min():
-                break
-            hopeful &= (segment.first <= bound) & (segment.last >= have)
-            if not hopeful.any():
-                continue
-            spans = self.manifest.spans(segment)
-            place = spans.find(wanted)
-            hopeful &= (place >= 0) & (spans.first[place] <= at) & (spans.last[place] >= have)
-            if hopeful.any():
-                limits = (at, int(have[hopeful].min()), known, below)
-                found = self.manifest.scan(
-                    last_rows, [segment], _LAST, [wanted[hopeful].tolist(), *limits]
-                )
-                best = _last_of_each(SampleBatch.concat([best, found]))
-        return _by_path(best, view.signal)
+        return _by_path(*last_before(self.manifest, paths, at, _known(known_at), below))
 
     def aggregate(
         self, path: str, start: int, end: int, width_ms: int, known_at: int | None = None
@@ -105,8 +72,8 @@ class EmbeddedReader:
         """See ``HistorianReader``."""
         series = self.manifest.find(path)[1]
         carried = self.as_of([path], start - 1, known_at)
-        if series.kind is SignalKind.COUNTER and len(carried) and carried.status[0] >= _NOT_BAD:
-            usable = self.manifest.again(lambda: self._as_of([path], start - 1, known_at, _NOT_BAD))
+        if series.kind is SignalKind.COUNTER and len(carried) and carried.status[0] >= NOT_BAD:
+            usable = self.manifest.again(lambda: self._as_of([path], start - 1, known_at, NOT_BAD))
             carried = SampleBatch.concat([usable, carried])
         rows = self.read([path], start, end, known_at)
         window = Window(start, end, width_ms)
@@ -175,13 +142,6 @@ def _known(known_at: int | None) -> int:
     return FOREVER if known_at is None else known_at
 
 
-def _among(signals: Int32) -> tuple[str, list[object]]:
-    """A condition on the signal that prunes row groups when few are asked for."""
-    if len(signals) <= 32:
-        return f"signal IN ({', '.join(map(str, signals.tolist()))})", []
-    return "signal IN (SELECT unnest(?))", [signals.tolist()]
-
-
 def _by_path(rows: SampleBatch, ids: Int32) -> SampleBatch:
     """Rows by id, renumbered to the index of the path that was asked for, sorted by it."""
     order = np.argsort(ids, kind="stable")
@@ -202,18 +162,3 @@ def _by_path(rows: SampleBatch, ids: Int32) -> SampleBatch:
         chosen.status,
         chosen.received_time,
     ).sorted()
-
-
-def _last_of_each(rows: SampleBatch) -> SampleBatch:
-    """The latest row of each signal, the newest where a time was corrected."""
-    rows = rows.sorted()
-    if len(rows) < 2:
-        return rows
-    return rows.take(np.append(rows.signal[1:] != rows.signal[:-1], True))
-
-
-def _times(rows: SampleBatch, signals: Int32) -> Int64:
-    """Source time of each signal's row, the least number where it has none."""
-    times = np.full(len(signals), NEVER, np.int64)
-    times[np.searchsorted(signals, rows.signal)] = rows.source_time
-    return times

@@ -22,22 +22,28 @@ if TYPE_CHECKING:
     import duckdb
 
 DAY_MS = 86_400_000
+_WITH_TAIL = 1 << 31
 
 _ROW = "signal, source_time, value, status, received_time"
 _COPY = (
     "COPY (SELECT {} FROM columns) TO '{}' (FORMAT parquet, COMPRESSION zstd,"
-    " PARQUET_VERSION v2, DICTIONARY_SIZE_LIMIT 1, ROW_GROUP_SIZE 32768)"
+    " PARQUET_VERSION v2, DICTIONARY_SIZE_LIMIT {}, ROW_GROUP_SIZE 32768)"
 )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SignalSpans:
-    """Which signals a segment holds: sorted ids, source time of first and last row, rows."""
+    """Which signals a segment holds: sorted ids, source time of first and last row, rows.
+
+    ``tail`` has each signal's last row (the newest where it was corrected), so that "as of" need
+    not open the file; None where the spans are not about rows.
+    """
 
     signal: Int32
     first: Int64
     last: Int64
     rows: Int32
+    tail: SampleBatch | None = None
 
     @classmethod
     def of(cls, batch: SampleBatch) -> "SignalSpans":
@@ -49,29 +55,42 @@ class SignalSpans:
             batch.source_time[start],
             batch.source_time[end - 1],
             (end - start).astype(np.int32),
+            batch.take(end - 1),
         )
 
     def encode(self) -> bytes:
         """As the manifest keeps them."""
-        columns = (self.signal, np.diff(self.first, prepend=0), self.last - self.first, self.rows)
-        raw = b"".join(
-            column.astype(kind).tobytes()
-            for column, kind in zip(columns, ("<i4", "<i8", "<i8", "<i4"), strict=True)
-        )
-        return len(self.signal).to_bytes(4, "little") + zlib.compress(raw, 1)
+        columns = [self.signal, np.diff(self.first, prepend=0), self.last - self.first, self.rows]
+        kinds = ["<i4", "<i8", "<i8", "<i4"]
+        if self.tail is not None:
+            columns += [self.tail.value, self.tail.status, self.tail.received_time]
+            kinds += ["<f8", "<u4", "<i8"]
+        raw = b"".join(c.astype(kind).tobytes() for c, kind in zip(columns, kinds, strict=True))
+        head = len(self.signal) | (0 if self.tail is None else _WITH_TAIL)
+        return head.to_bytes(4, "little") + zlib.compress(raw, 1)
 
     @classmethod
     def decode(cls, blob: bytes) -> "SignalSpans":
         """What ``encode`` wrote."""
-        n, raw = int.from_bytes(blob[:4], "little"), zlib.decompress(blob[4:])
+        head, raw = int.from_bytes(blob[:4], "little"), zlib.decompress(blob[4:])
+        n = head & ~_WITH_TAIL
         signal = np.frombuffer(raw, "<i4", n)
         first = np.frombuffer(raw, "<i8", n, 4 * n).cumsum()
-        return cls(
-            signal,
-            first,
-            first + np.frombuffer(raw, "<i8", n, 12 * n),
-            np.frombuffer(raw, "<i4", n, 20 * n),
-        )
+        last = first + np.frombuffer(raw, "<i8", n, 12 * n)
+        tail = None
+        if head & _WITH_TAIL:
+            tail = SampleBatch(
+                signal,
+                last,
+                np.frombuffer(raw, "<f8", n, 24 * n),
+                np.frombuffer(raw, "<u4", n, 32 * n),
+                np.frombuffer(raw, "<i8", n, 36 * n),
+            )
+        return cls(signal, first, last, np.frombuffer(raw, "<i4", n, 20 * n), tail)
+
+    def take(self, which: Int64) -> "SignalSpans":
+        """Some of them, without their tails."""
+        return type(self)(self.signal[which], self.first[which], self.last[which], self.rows[which])
 
     def find(self, signals: Int32) -> Int64:
         """Where each of some ids stands in these columns, -1 where it is not in the segment."""
@@ -122,11 +141,11 @@ def by_day(batch: SampleBatch) -> Sequence[tuple[int, SampleBatch]]:
     return [(int(d), batch.take(day == d)) for d in days]
 
 
-def write_segment(folder: Path, day: int, batch: SampleBatch) -> tuple[str, int]:
+def write_segment(folder: Path, day: int, batch: SampleBatch, distinct: int = 1) -> tuple[str, int]:
     """Write sorted rows as a Parquet file, durable before this returns: (name, bytes).
 
     The name is never given twice, so a file that the manifest does not name is an orphan.
-    ``Unavailable`` when the disk does not take it.
+    ``distinct`` as in ``write_parquet``.
     """
     stamp = np.datetime64(day, "D") if abs(day) < 1_000_000 else day
     name = f"{stamp}_{secrets.token_hex(8)}.parquet"
@@ -137,13 +156,16 @@ def write_segment(folder: Path, day: int, batch: SampleBatch) -> tuple[str, int]
         "value": batch.value,
         "status": batch.status,
     }
-    return name, write_parquet(folder, name, columns)
+    return name, write_parquet(folder, name, columns, distinct)
 
 
-def write_parquet(folder: Path, name: str, columns: Mapping[str, NDArray[np.generic]]) -> int:
+def write_parquet(
+    folder: Path, name: str, columns: Mapping[str, NDArray[np.generic]], distinct: int = 1
+) -> int:
     """Columns as a Parquet file under a name in a folder, durable; its bytes.
 
-    ``Unavailable`` when the disk does not take it.
+    A column with at most ``distinct`` values in a row group is written as a dictionary: 0.4 bytes
+    for a reading in 12-bit steps instead of 3. ``Unavailable`` when the disk does not take it.
     """
     import duckdb
 
@@ -153,7 +175,7 @@ def write_parquet(folder: Path, name: str, columns: Mapping[str, NDArray[np.gene
     try:
         with connect() as database:
             database.register("columns", given)
-            database.execute(_COPY.format(names, str(temporary).replace("'", "''")))
+            database.execute(_COPY.format(names, str(temporary).replace("'", "''"), distinct))
         sync(temporary)
         size = temporary.stat().st_size
         temporary.rename(final)
