@@ -1,16 +1,21 @@
 """The web application: routes, security headers, the dashboard's files."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.middleware.gzip import GZipMiddleware
 
 from gateway import VERSION
-from gateway.route import history, live, operation, plant, session
+from gateway.limit import BodyLimit
+from gateway.query import REFUSALS
+from gateway.route import history, live, oee, operation, plant, session, statement
+from gateway.route import state as states
 from gateway.state import State
 from plant.errors import Unavailable
 
@@ -44,6 +49,8 @@ def create_app(kaikou: State) -> FastAPI:
     app.state.log_in_lock = asyncio.Lock()
     app.add_middleware(GZipMiddleware, minimum_size=4096, compresslevel=4)
 
+    app.add_middleware(BodyLimit)
+
     @app.middleware("http")
     async def secure(
         request: Request, call_next: Callable[[Request], Awaitable[Response]]
@@ -58,11 +65,21 @@ def create_app(kaikou: State) -> FastAPI:
     def away(request: Request, error: Exception) -> Response:
         return JSONResponse({"detail": str(error)}, 503)
 
-    for module in (session, plant, history, live):
-        app.include_router(module.router, prefix="/api")
+    @app.exception_handler(RequestValidationError)
+    def misread(request: Request, error: RequestValidationError) -> Response:
+        return JSONResponse({"detail": "; ".join(map(_plainly, error.errors()))}, 422)
+
+    for module in (session, plant, history, states, oee, statement, live):
+        app.include_router(module.router, prefix="/api", responses=REFUSALS)
     app.include_router(operation.router)
     _serve_dashboard(app)
     return app
+
+
+def _plainly(problem: Mapping[str, Any]) -> str:
+    """A problem of a question as text: where and what."""
+    where = ".".join(str(part) for part in problem["loc"][1:]) or str(problem["loc"][0])
+    return f"{where}: {problem['msg']}"
 
 
 def _serve_dashboard(app: FastAPI) -> None:

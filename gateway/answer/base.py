@@ -1,6 +1,6 @@
 """The base of every answer of the REST interface; OpenAPI and the dashboard's types follow them."""
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, JsonValue
 
 from plant.model.signal import Label
 
@@ -9,6 +9,11 @@ class Answer(BaseModel):
     """Base: built from the plant's own dataclasses."""
 
     model_config = ConfigDict(from_attributes=True)
+
+
+def example(**fields: JsonValue) -> ConfigDict:
+    """The configuration of an answer with an example for OpenAPI."""
+    return ConfigDict(from_attributes=True, json_schema_extra={"examples": [fields]})
 
 
 class LabelAnswer(Answer):

@@ -58,13 +58,17 @@ class EdgeAnswer(Answer):
 
 
 class PlantAnswer(Answer):
-    """The whole plant; ``timezone`` is the IANA name that every time is shown in."""
+    """The whole plant; ``timezone`` is the IANA name that every time is shown in.
+
+    ``calendar``: whether plant.yaml has shifts; ``hash`` changes with everything that it says.
+    """
 
     enterprise: str
     site: str
     name: LabelAnswer
     timezone: str
     simulated: bool
+    calendar: bool
     version: str
     hash: str
     lines: list[LineAnswer]
@@ -97,6 +101,7 @@ def plant_answer(plant: Plant, version: str) -> PlantAnswer:
         name=label(plant.name),
         timezone=plant.timezone.key,
         simulated=plant.simulated,
+        calendar=plant.calendar is not None,
         version=version,
         hash=plant.hash,
         lines=[_line(x) for x in plant.lines.values()],

@@ -1,105 +1,143 @@
-"""What was: trends, aggregates, runs of states, gaps, events. Times are ms UTC, half-open."""
+"""What was: trends, aggregates, values of a moment, gaps, events. Times are ms UTC, half-open."""
 
 from dataclasses import asdict
 from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException, Query, Request, Response, status
+import numpy as np
+from fastapi import APIRouter, Query, Request, Response
 
-from gateway.answer.history import AggregateAnswer, EventAnswer, GapAnswer, HistoryAnswer
-from gateway.answer.state import RunAnswer, StatesAnswer
-from gateway.state import VIEWER, State, state
+from gateway.answer.history import (
+    AggregateAnswer,
+    AsOfAnswer,
+    EventAnswer,
+    GapAnswer,
+    HistoryAnswer,
+)
+from gateway.query import FOREVER_MS, HISTORY_REFUSALS, KnownAt, Path, Range, number, wrong
+from gateway.state import VIEWER, state
 from gateway.stream import encode
-from gateway.trend import read_states, read_trend
+from plant.flow.sample import SampleBatch
+from plant.flow.status import StatusCode, is_bad
 from plant.model.signal import SignalKind
 
-router = APIRouter(tags=["history"], dependencies=[VIEWER])
+router = APIRouter(tags=["history"], dependencies=[VIEWER], responses=HISTORY_REFUSALS)
 
-Start = Annotated[int, Query(ge=0, description="ms UTC, inclusive")]
-End = Annotated[int, Query(ge=0, description="ms UTC, exclusive; the future is cut off at now")]
 MAX_BUCKETS = 20_000
+MAX_PATHS = 10_000
 
 
-def _until(kaikou: State, start: int, end: int) -> int:
-    end = min(end, kaikou.clock.now())
-    if start >= end:
-        raise HTTPException(status.HTTP_422_UNPROCESSABLE_CONTENT, "start is not before end")
-    return end
+def _json(body: dict[str, Any]) -> Response:
+    return Response(encode(body), media_type="application/json")
 
 
 @router.get("/history", response_model=HistoryAnswer)
 async def history(
     request: Request,
-    path: str,
-    start: Start,
-    end: End,
+    path: Path,
+    times: Range,
     px: Annotated[int, Query(ge=10, le=10_000, description="pixels to draw on")] = 2000,
 ) -> Any:
-    """A trend at pixel resolution (M4 where there are more than 4 rows a pixel)."""
+    """A trend at pixel resolution: every row, or M4 of buckets where there are many.
+
+    `tier` says where the figures come from (raw rows, or cells of a minute or an hour), `bucket_ms`
+    how wide a bucket is; 0 where every row is given. The row that still held at `start` comes
+    first, with its own time. States and setpoints are given by their changes.
+    """
     kaikou = state(request)
-    kind = kaikou.signal(path).kind
-    end = _until(kaikou, start, end)
-    trend = await kaikou.history.ask(lambda r: read_trend(r, path, kind, start, end, px=px))
-    body = {
-        "path": path,
-        "kind": kind,
-        "start": start,
-        "end": end,
-        "tier": trend.tier,
-        "bucket_ms": trend.bucket_ms,
-        "raw_count": trend.raw_count,
-        "time": trend.time,
-        "value": trend.value,
-        "status": trend.status,
-    }
-    return Response(encode(body), media_type="application/json")
+    kind = number(kaikou, path).kind
+    start, end, known_at = times.start, times.until(kaikou), times.known_at
+    trend = await kaikou.history.ask(lambda r: r.trend(path, start, end, px, known_at))
+    return _json(
+        {
+            "path": path,
+            "kind": kind,
+            "start": start,
+            "end": end,
+            "tier": trend.tier,
+            "bucket_ms": trend.bucket_ms,
+            "raw_count": trend.raw_count,
+            "time": trend.time,
+            "value": trend.value,
+            "status": trend.status,
+        }
+    )
 
 
 @router.get("/aggregate", response_model=AggregateAnswer)
 async def aggregate(
     request: Request,
-    path: str,
-    start: Start,
-    end: End,
-    width_ms: Annotated[int, Query(ge=1000, description="bucket width")],
+    path: Path,
+    times: Range,
+    width_ms: Annotated[
+        int, Query(ge=1000, le=FOREVER_MS, description="bucket width, ms", examples=[3_600_000])
+    ],
 ) -> Any:
-    """Buckets by the signal's kind: time-weighted mean, increase over resets, state durations."""
+    """Buckets by the signal's kind: time-weighted mean, increase over resets, state durations.
+
+    The value from before `start` is carried in. What is Bad counts for nothing; `known_s` and
+    `good_s` say for how many seconds of a bucket something was known, and was Good.
+    """
     kaikou = state(request)
-    kaikou.signal(path)
-    end = _until(kaikou, start, end)
+    number(kaikou, path)
+    start, end, known_at = times.start, times.until(kaikou), times.known_at
     if (end - start) / width_ms > MAX_BUCKETS:
-        text = f"more than {MAX_BUCKETS} buckets; choose a greater width_ms"
-        raise HTTPException(status.HTTP_422_UNPROCESSABLE_CONTENT, text)
-    found = await kaikou.history.ask(lambda r: r.aggregate(path, start, end, width_ms))
+        raise wrong(f"more than {MAX_BUCKETS} buckets; choose a greater width_ms")
+    found = await kaikou.history.ask(lambda r: r.aggregate(path, start, end, width_ms, known_at))
     columns = {
         name: getattr(found, name)
         for name in AggregateAnswer.model_fields
         if name not in {"path", "kind", "durations"}
     }
     durations = {str(k): v for k, v in found.durations.items()}
-    body = {"path": path, "kind": found.kind, **columns, "durations": durations}
-    return Response(encode(body), media_type="application/json")
+    return _json({"path": path, "kind": found.kind, **columns, "durations": durations})
 
 
-@router.get("/states")
-async def states(request: Request, path: str, start: Start, end: End) -> StatesAnswer:
-    """The runs of a state: what held before the range and what holds now included."""
+@router.get("/as-of", response_model=AsOfAnswer)
+async def as_of(
+    request: Request,
+    at: Annotated[int, Query(ge=0, le=FOREVER_MS, description="the moment, ms UTC")],
+    path: Annotated[
+        list[str] | None,
+        Query(max_length=MAX_PATHS, description="signal paths; none: every signal of the plant"),
+    ] = None,
+    known_at: KnownAt = None,
+) -> Any:
+    """The plant as it was: the last row of each signal at or before a moment, in one question.
+
+    A signal without any row by then is null with status BadNoData and source time 0.
+    """
     kaikou = state(request)
-    if kaikou.signal(path).kind is not SignalKind.STATE:
-        raise HTTPException(status.HTTP_422_UNPROCESSABLE_CONTENT, f"{path!r} is not a state")
-    end = _until(kaikou, start, end)
-    runs = await kaikou.history.ask(lambda r: read_states(r, path, start, end))
-    return StatesAnswer(path=path, runs=[RunAnswer(**asdict(run)) for run in runs])
+    if path:
+        paths = [number(kaikou, p).path for p in path]
+    else:
+        signals = [s for s in kaikou.plant.signals if not s.hidden]
+        paths = [s.path for s in signals if s.kind is not SignalKind.TEXT]
+    rows = await kaikou.history.ask(lambda r: r.as_of(paths, at, known_at))
+    return _json({"at": at, "known_at": known_at, "paths": paths, **_filled(rows, len(paths))})
+
+
+def _filled(rows: SampleBatch, count: int) -> dict[str, Any]:
+    """Columns with an entry for each path, whether it has a row or not."""
+    value = np.full(count, np.nan)
+    status = np.full(count, StatusCode.BadNoData, np.uint32)
+    time = np.zeros(count, np.int64)
+    value[rows.signal] = np.where(is_bad(rows.status), np.nan, rows.value)
+    status[rows.signal] = rows.status
+    time[rows.signal] = rows.source_time
+    return {"value": value, "status": status, "source_time": time}
 
 
 @router.get("/gaps")
-async def gaps(request: Request, start: Start, end: End) -> list[GapAnswer]:
+async def gaps(request: Request, times: Range) -> list[GapAnswer]:
     """Records of missing samples: which, how many, why."""
-    found = await state(request).history.ask(lambda r: r.gaps(start, end))
+    span = times.start, times.end, times.known_at
+    found = await state(request).history.ask(lambda r: r.gaps(*span))
     return [GapAnswer(**{**asdict(gap), "signals": list(gap.signals)}) for gap in found]
 
 
 @router.get("/events")
-async def events(request: Request, start: Start, end: End) -> list[EventAnswer]:
+async def events(request: Request, times: Range) -> list[EventAnswer]:
     """What happened, oldest first."""
-    found = await state(request).history.ask(lambda r: r.events(start, end))
+    span = times.start, times.end, times.known_at
+    found = await state(request).history.ask(lambda r: r.events(*span))
     return [EventAnswer(time=e.time, asset=e.asset, kind=e.kind, data=dict(e.data)) for e in found]
