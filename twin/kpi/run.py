@@ -50,7 +50,8 @@ def runs(
 def join(states: Sequence[StateRun], reasons: Sequence[Held], modes: Sequence[Held]) -> list[Run]:
     """States, reasons and modes, each without a gap over the same range, as one band."""
     found: list[Run] = []
-    cuts = sorted({t.start for t in (*states, *reasons, *modes)} | {states[-1].end})
+    edges = {t.start for t in states} | {t.start for t in (*reasons, *modes)}
+    cuts = sorted(edges | {states[-1].end})
     of_state, of_reason, of_mode = iter(states), iter(reasons), iter(modes)
     state, reason, stated = next(of_state), next(of_reason), next(of_mode)
     for begin, finish in pairwise(cuts):
