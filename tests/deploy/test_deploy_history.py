@@ -1,0 +1,121 @@
+"""``kaikou history`` as people call it: what it says, what it moves, where it refuses."""
+
+from pathlib import Path
+
+import pytest
+
+from deploy.cli import main
+from deploy.room import HISTORIAN
+from plant.flow.port import Commit, Mark, Series
+from plant.flow.sample import Event, SampleBatch
+from twin.historian.embedded import Embedded
+
+PLANT = """\
+kaikou: 1
+enterprise: acme
+site: {id: SITE, name: {zh: 一, en: One}, timezone: Asia/Shanghai}
+simulated: true
+historian: {kind: embedded, seal_rows: ROWS}
+"""
+
+
+def plant(folder: Path, site: str = "one", rows: int = 100_000) -> Path:
+    folder.mkdir(exist_ok=True)
+    file = folder / "plant.yaml"
+    file.write_text(PLANT.replace("SITE", site).replace("ROWS", str(rows)), "utf-8")
+    return file
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> tuple[Path, Path]:
+    """A plant whose historian holds 1,000 samples, an event and a mark."""
+    file, data = plant(tmp_path / "old"), tmp_path / "old" / "data"
+    writer = Embedded().writer(data / HISTORIAN)
+    writer.declare([Series("saw/power", unit="kW"), Series("lathe/power", unit="kW")])
+    time = range(1_700_000_000_000, 1_700_000_500_000, 1000)
+    rows = SampleBatch.of([0] * 500 + [1] * 500, [*time, *time], [1.5] * 1000)
+    events = [Event(1_700_000_000_000, "saw", "reason", {"code": "jam"})]
+    writer.write(Commit(rows, events=events, marks=[Mark("g/e", "r", 9)]), 1_700_000_600_000)
+    writer.remember("values", "simulated")
+    writer.close()
+    return file, data
+
+
+def kaikou(*given: object) -> int:
+    return main(["history", *map(str, given)])
+
+
+@pytest.mark.parametrize("format", ["parquet", "csv"])
+def test_out_of_one_plant_and_into_another(stored, tmp_path, capsys, format):
+    file, data = stored
+    out = tmp_path / "out"
+    assert kaikou("export", file, "--data", data, "--to", out, "--format", format) == 0
+    said = capsys.readouterr().out
+    assert "1000 samples, 1 other records, checksum" in said
+    new = plant(tmp_path / "new", "two")
+    assert kaikou("import", new, "--data", tmp_path / "d2", "--from", out) == 0
+    assert "every row is there" in capsys.readouterr().out
+    assert kaikou("import", new, "--data", tmp_path / "d2", "--from", out) == 0
+    reader = Embedded().reader(tmp_path / "d2" / HISTORIAN)
+    assert len(reader.read(["saw/power"], 0, 2_000_000_000_000)) == 500
+    assert len(reader.events(0, 2_000_000_000_000)) == 1
+    reader.close()
+
+
+def test_only_some_signals_and_times(stored, tmp_path, capsys):
+    file, data = stored
+    asked = ["--signal", "saw/*", "--start", "2023-11-14T22:13:20+00:00"]
+    asked += ["--end", "2023-11-15T06:13:30+08:00"]
+    assert kaikou("export", file, "--data", data, "--to", tmp_path / "out", *asked) == 0
+    assert ": 10 samples, 1 other" in capsys.readouterr().out
+
+
+def test_times_without_offset_are_refused(stored, tmp_path, capsys):
+    file, data = stored
+    asked = ["--start", "2023-11-14T22:13:20"]
+    assert kaikou("export", file, "--data", data, "--to", tmp_path / "out", *asked) == 2
+    assert "has no offset from UTC" in capsys.readouterr().err
+
+
+def test_migrate_takes_the_marks_along(stored, tmp_path, capsys):
+    file, data = stored
+    new = plant(tmp_path / "new", rows=500)
+    to_data = tmp_path / "d2"
+    assert kaikou("migrate", file, "--data", data, "--to", new, "--to-data", to_data) == 0
+    assert "every row is there" in capsys.readouterr().out
+    writer = Embedded().writer(to_data / HISTORIAN)
+    assert writer.marks()["g/e", "r"] == 9
+    writer.close()
+    assert kaikou("migrate", file, "--data", data, "--to", file) == 2
+    assert "same historian" in capsys.readouterr().err
+
+
+def test_a_running_plant_is_not_written_to(stored, tmp_path, capsys):
+    file, data = stored
+    assert kaikou("export", file, "--data", data, "--to", tmp_path / "out") == 0
+    twin = Embedded().writer(data / HISTORIAN)
+    assert kaikou("import", file, "--data", data, "--from", tmp_path / "out") == 3
+    assert "stop the plant first" in capsys.readouterr().err
+    twin.close()
+
+
+def test_simulated_and_real_values_are_not_mixed(stored, tmp_path, capsys):
+    file, data = stored
+    assert kaikou("export", file, "--data", data, "--to", tmp_path / "out") == 0
+    new = plant(tmp_path / "new")
+    new.write_text(new.read_text("utf-8").replace("simulated: true", "simulated: false"), "utf-8")
+    place = tmp_path / "d2" / HISTORIAN
+    place.mkdir(parents=True)
+    writer = Embedded().writer(place)
+    writer.remember("values", "simulated")
+    writer.close()
+    capsys.readouterr()
+    assert kaikou("import", new, "--data", tmp_path / "d2", "--from", tmp_path / "out") == 2
+    assert "simulated values and this plant's are real" in capsys.readouterr().err
+
+
+def test_nothing_stored_is_said(tmp_path, capsys):
+    file = plant(tmp_path / "new")
+    out = tmp_path / "out"
+    assert kaikou("export", file, "--data", tmp_path / "d", "--to", out) == 3
+    assert "no historian" in capsys.readouterr().err
