@@ -78,6 +78,12 @@ export interface Reason {
   readonly said: number;
 }
 
+/** Recorded; `readable`: what is asked from now on shows it. */
+export interface Said {
+  readonly said: number;
+  readonly readable?: boolean;
+}
+
 export type ReasonKind =
   | "planned"
   | "setup"
@@ -106,12 +112,15 @@ export interface Shift {
   readonly id: string;
   readonly name: Label;
   readonly crew: string | null;
+  readonly crew_name?: Label | null;
   /** The day it counts for: that of its start. */
   readonly date: string;
   readonly start: number;
   readonly end: number;
   readonly breaks: readonly (readonly [number, number])[];
   readonly working: boolean;
+  /** The holiday, or that the year's holidays are not known. */
+  readonly note?: Label | null;
 }
 
 export interface Shifts {
@@ -227,8 +236,12 @@ export interface Kpi {
   }[];
   readonly mtbf_s: number | null;
   readonly mttr_s: number | null;
-  readonly failures: number;
-  readonly estimator: Label;
+  readonly failures: number | null;
+  /** No failure was seen: the mean time between them is a lower bound. */
+  readonly at_least?: boolean;
+  readonly estimator: Label | null;
+  readonly quality_note?: Label | null;
+  readonly notes?: readonly Label[];
 }
 
 export type TimeKey =
@@ -369,7 +382,7 @@ export const api = {
   reasons: (abort?: AbortSignal) => get<ReasonCode[]>("reasons", {}, abort),
   products: (abort?: AbortSignal) => get<Product[]>("products", {}, abort),
   sayReason: (about: { asset: string; start: number; end: number; code: string; note: string }) =>
-    call<{ said: number }>("POST", "reasons", { ...about, start: ms(about.start), end: ms(about.end) }),
+    call<Said>("POST", "reasons", { ...about, start: ms(about.start), end: ms(about.end) }),
   sayProduct: (about: { asset: string; start: number; product: string }) =>
-    call<{ said: number }>("POST", "products", { ...about, start: ms(about.start) }),
+    call<Said>("POST", "products", { ...about, start: ms(about.start) }),
 };

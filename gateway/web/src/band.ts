@@ -164,3 +164,12 @@ export function runNear(runs: readonly Run[], at: number, reach: number): Run | 
   }
   return best ?? here;
 }
+
+/** The stop that a run is of: it and its neighbours in the same state, whatever was said of parts of it. */
+export function stopAround(runs: readonly Run[], run: Run): { readonly start: number; readonly end: number } {
+  let { start, end } = run;
+  const at = runs.findIndex((r) => r.start <= run.start && run.start < r.end);
+  for (let i = at - 1; i >= 0 && runs[i]?.state === run.state && runs[i]?.end === start; i--) start = runs[i]?.start ?? start;
+  for (let i = at + 1; i < runs.length && at >= 0 && runs[i]?.state === run.state && runs[i]?.start === end; i++) end = runs[i]?.end ?? end;
+  return { start, end };
+}

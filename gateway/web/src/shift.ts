@@ -1,24 +1,9 @@
-/** The shifts around the moment shown. */
+/** Which shift a moment lies in. */
 
-import type { Signal } from "@preact/signals";
+import type { Shift } from "./api";
 
-import { api, type Shift, type Shifts } from "./api";
-import { type Fetched, useFetched } from "./fetched";
-import { plant } from "./plant";
-import { pageNow } from "./when";
-
-const DAY_MS = 86_400_000;
 /** How far back pages look at shifts. */
-export const WEEK_MS = 7 * DAY_MS;
-
-export function useShifts(): Signal<Fetched<Shifts>> {
-  const asked = plant.value.calendar === true;
-  return useFetched<Shifts>(
-    asked ? "shifts" : null,
-    (abort) => api.shifts(pageNow() - WEEK_MS - DAY_MS, pageNow() + DAY_MS, abort),
-    600,
-  );
-}
+export const WEEK_MS = 7 * 86_400_000;
 
 /** The working shift that holds at `at`. */
 export function shiftAt(shifts: readonly Shift[], at: number): Shift | undefined {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 
-import { extendRuns, mergeRuns, packmlLook, runAt, totals } from "../src/band";
+import type { Run } from "../src/api";
+import { extendRuns, isStop, mergeRuns, packmlLook, runAt, runNear, stopAround, totals } from "../src/band";
 
 const run = (start: number, end: number, state: number | null) => ({ start, end, state, status: 0 });
 const look = (r: { state: number | null }) => packmlLook(r.state);
@@ -62,5 +63,27 @@ describe("extendRuns", () => {
   test("what holds at a moment", () => {
     expect(runAt([run(0, 10, 6), run(10, 20, 9)], 12)?.state).toBe(9);
     expect(runAt([run(5, 10, 6)], 2)).toBeNull();
+  });
+});
+
+describe("stops", () => {
+  const told = (start: number, end: number, state: number | null): Run => ({
+    ...run(start, end, state),
+    told: { waiting: null, mode: null, reason: null, former: [] },
+  });
+  test("a stop is known and does not produce", () => {
+    expect([6, 9, 11, 5, 2, null].map((state) => isStop(told(0, 1, state)))).toEqual([false, true, true, true, true, false]);
+    expect(isStop(run(0, 1, 9)), "of a machine only").toBe(false);
+  });
+  test("the pointer finds a short stop beside it rather than the run it is on", () => {
+    const runs = [told(0, 100, 6), told(100, 101, 9), told(101, 300, 6)];
+    expect(runNear(runs, 98, 5)).toBe(runs[1]);
+    expect(runNear(runs, 105, 5)).toBe(runs[1]);
+    expect(runNear(runs, 50, 5)).toBe(runs[0]);
+  });
+  test("a stop is whole although people said different things of its parts", () => {
+    const runs = [told(0, 10, 6), told(10, 20, 9), told(20, 40, 9), told(40, 50, 9), told(50, 60, 6), told(60, 70, 9)];
+    expect(stopAround(runs, runs[2] as Run)).toEqual({ start: 10, end: 50 });
+    expect(stopAround(runs, runs[5] as Run)).toEqual({ start: 60, end: 70 });
   });
 });

@@ -39,3 +39,16 @@ describe("axis", () => {
     expect(zone.clock(times[0] ?? 0)).toBe("00:00:00");
   });
 });
+
+test("what a person writes is plant time", () => {
+  const zone = openZone("Asia/Shanghai");
+  const noon = Date.UTC(2026, 10, 22, 4, 0, 0);
+  for (const text of ["2026-11-22 12:00:00", "2026-11-22T12:00", " 2026/11/22 12:00", "11-22 12:00", "12:00"]) expect(zone.parse(text, noon + 60_000), text).toBe(noon);
+  expect(zone.parse(zone.local(noon + 7000), 0)).toBe(noon + 7000);
+  for (const text of ["", "now", "2026-02-30 12:00", "2026-13-01 12:00", "25:00", "12:61", "2026-11-22"]) expect(zone.parse(text, noon), text).toBeNull();
+});
+
+test("a moment around the change of summer time is found", () => {
+  const zone = openZone("Europe/Berlin");
+  for (const ms of [Date.UTC(2026, 2, 29, 0, 30), Date.UTC(2026, 2, 29, 1, 30), Date.UTC(2026, 9, 25, 3, 30)]) expect(zone.parse(zone.local(ms), ms)).toBe(ms);
+});

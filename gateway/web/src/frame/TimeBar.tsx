@@ -14,8 +14,8 @@ const REACHES = [1, 8, 24, 168, 720].map((hours) => hours * HOUR_MS);
 const STEPS = [-HOUR_MS, -600_000, -60_000, 60_000, 600_000, HOUR_MS];
 const FINE = 960;
 
-/** Whether the bar is out; it always is while the page shows the past. */
-const wanted = signal(false);
+/** Whether the bar is out; in the past it is, where there is room. */
+const wanted = signal(at.peek() !== null && matchMedia("(min-width: 768px)").matches);
 const reach = signal(8 * HOUR_MS);
 
 /** The control in the strip: live or as of when; it brings out the bar. */
@@ -27,17 +27,13 @@ export function WhenButton() {
       type="button"
       class={moment === null ? "when-button" : "when-button past"}
       title={w.asOfTitle}
-      aria-expanded={wanted.value || moment !== null}
-      aria-controls="time-bar"
-      onClick={() => {
-        if (moment !== null) show({ at: null });
-        wanted.value = moment === null && !wanted.value;
-      }}
+      aria-expanded={wanted.value}
+      onClick={() => (wanted.value = !wanted.value)}
     >
       <svg width="14" height="14" viewBox="0 0 14 14" aria-hidden="true">
         <path d="M7 1.2a5.8 5.8 0 1 1-5.2 3.3M1.2 1.6v3.2h3.2M7 3.8V7l2.2 1.6" />
       </svg>
-      <span>{moment === null ? w.live : w.asOf(zone.value.moment(moment, liveTick.value))}</span>
+      <span class="when-word">{moment === null ? w.live : w.asOf(zone.value.moment(moment, liveTick.value))}</span>
     </button>
   );
 }
@@ -114,7 +110,7 @@ function KnownChoice() {
 export function TimeBar() {
   const w = words.value;
   const moment = at.value;
-  if (!wanted.value && moment === null) return null;
+  if (!wanted.value) return null;
   const step = (ms: number): void => {
     const next = pageNow() + ms;
     show({ at: next >= plantNow() ? null : next });

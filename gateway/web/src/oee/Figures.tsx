@@ -73,7 +73,12 @@ export function Headline({ answer, row }: { answer: Oee; row: Kpi }) {
         </tbody>
       </table>
       <Constraint answer={answer} />
-      <p class="quiet">{qualitySource(row)}</p>
+      <p class="quiet">{row.quality_note == null ? qualitySource(row) : say(row.quality_note)}</p>
+      {(row.notes ?? []).map((note) => (
+        <p class="quiet" key={note.en}>
+          {say(note)}
+        </p>
+      ))}
     </div>
   );
 }
@@ -120,7 +125,10 @@ export function Times({ row }: { row: Kpi }) {
         ))}
         <div>
           <dt>{w.mtbf}</dt>
-          <dd class="live">{length(row.mtbf_s)}</dd>
+          <dd class="live">
+            {row.at_least === true && row.mtbf_s !== null && "≥ "}
+            {length(row.mtbf_s)}
+          </dd>
         </div>
         <div>
           <dt>{w.mttr}</dt>
@@ -129,7 +137,8 @@ export function Times({ row }: { row: Kpi }) {
         <div class="estimator">
           <dt class="visually-hidden">{w.estimator}</dt>
           <dd class="quiet">
-            {w.failures(printNumber(row.failures, 0))}. {w.estimator}: {say(row.estimator)}
+            {w.failures(printNumber(row.failures, 0))}
+            {row.estimator !== null && `. ${w.estimator}: ${say(row.estimator)}`}
           </dd>
         </div>
       </dl>

@@ -4,22 +4,29 @@ import "../style/oee.css";
 
 import { useComputed, useSignal } from "@preact/signals";
 
-import { api, type Asset, type Oee } from "../api";
+import { api, type Asset, type Oee, type Shift } from "../api";
 import { ageClass, useFetched } from "../fetched";
-import { words } from "../locale";
+import { say, words } from "../locale";
 import { Blank, Failed, Skeleton } from "../part/Blank";
 import { Moment } from "../part/Moment";
 import { plant, zone } from "../plant";
 import { query, setQuery } from "../route";
-import { useShifts } from "../shift";
+import { useShifts } from "../shifts";
 import { toldTurn } from "../states";
 import { at, pageNow, tick } from "../when";
 import { Compare } from "./Compare";
 import { Headline, Products, Times } from "./Figures";
 import { Pareto } from "./Pareto";
-import { parsePeriod, type Period, PERIODS, printPeriod, spanOf } from "./period";
+import { parsePeriod, type Period, PERIODS, printPeriod, type Span, spanOf } from "./period";
 import { ProductNow } from "./ProductNow";
 import { Waterfall } from "./Waterfall";
+
+/** The name of the shift, and its crew, where a span is one. */
+function shiftName(shifts: readonly Shift[], span: Span): string {
+  const shift = shifts.find((s) => s.start === span.start && s.end >= span.end);
+  if (shift === undefined) return "";
+  return [say(shift.name), shift.crew_name == null ? "" : say(shift.crew_name), shift.note == null ? "" : say(shift.note)].filter((t) => t !== "").join(", ");
+}
 
 export function OeePanel({ asset }: { asset: Asset }) {
   const w = words.value;
@@ -69,6 +76,7 @@ export function OeePanel({ asset }: { asset: Asset }) {
         </div>
         {span !== null && (
           <span class="quiet oee-span">
+            {shiftName(known, span)}{" "}
             {zone.value.moment(span.start, end)} – {zone.value.moment(span.end, end)}
           </span>
         )}

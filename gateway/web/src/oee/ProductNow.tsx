@@ -7,25 +7,8 @@ import { plant } from "../plant";
 import { toldTurn } from "../states";
 import { mayTell } from "../stop/right";
 import { choosing } from "../stop/opened";
+import { productAt } from "./product";
 import { at, pageNow } from "../when";
-
-/** The last word on what `asset` makes at `now`: its own, else its line's. */
-export function productAt(
-  told: readonly { readonly time: number; readonly asset: string; readonly kind: string; readonly data: Readonly<Record<string, unknown>> }[],
-  asset: Asset,
-  now: number,
-): string | null {
-  const begins = (data: Readonly<Record<string, unknown>>, time: number): number => (typeof data["start"] === "number" ? data["start"] : time);
-  const said = (data: Readonly<Record<string, unknown>>): number => (typeof data["said"] === "number" ? data["said"] : 0);
-  for (const id of [asset.id, asset.line]) {
-    const own = told
-      .filter((e) => e.kind === "product" && e.asset === id && begins(e.data, e.time) <= now)
-      .sort((a, b) => begins(b.data, b.time) - begins(a.data, a.time) || said(b.data) - said(a.data));
-    const product = own[0]?.data["product"];
-    if (typeof product === "string") return product === "" ? null : product;
-  }
-  return null;
-}
 
 const BACK_MS = 30 * 86_400_000;
 

@@ -11,7 +11,7 @@ import { TimeAxis } from "../part/TimeAxis";
 import { signalOf } from "../plant";
 import { machineHref } from "../route";
 import { canBeTold, LOOK_BACK_MS, stateRuns, statesFailed } from "../states";
-import { opened } from "../stop/opened";
+import { type Opened, opened } from "../stop/opened";
 import { at, tick } from "../when";
 
 /** Share of the known time in which the machine ran; on a phone it stands for the table of totals. */
@@ -77,7 +77,7 @@ export function Bands({ machines }: { machines: readonly Asset[] }) {
             window={range}
             height={28}
             label={say(lane.asset.name)}
-            {...(canBeTold(lane.signal.path) ? { onOpen: (run: Run) => (opened.value = { asset: lane.asset, signal: lane.signal, run }) } : {})}
+            {...(canBeTold(lane.signal.path) ? { onOpen: (run: Run, stop: Opened["stop"]) => (opened.value = { asset: lane.asset, signal: lane.signal, run, stop }) } : {})}
           />,
           <span key={`${lane.asset.id}s`} class="lane-share" title={w.state}>
             {printShare(runningShare(sums.value[i] ?? new Map()), 0)}

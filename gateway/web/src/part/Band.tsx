@@ -4,7 +4,7 @@ import { type ReadonlySignal, useComputed, useSignal, useSignalEffect } from "@p
 import { useEffect, useRef } from "preact/hooks";
 
 import type { Run, Signal } from "../api";
-import { isStop, type Look, mergeRuns, packmlLook, plainLook, runAt, runNear, totals } from "../band";
+import { isStop, type Look, mergeRuns, packmlLook, plainLook, runAt, runNear, stopAround, totals } from "../band";
 import { lang, lasting, say, theme, words } from "../locale";
 import { zone } from "../plant";
 import { severity } from "../quality";
@@ -64,6 +64,7 @@ export function describeRun(s: Signal, run: Run, now: number): string {
 
 /** A finger or a hand is this wide. */
 const REACH_PX = 4;
+const LEAST_PX = 3;
 const LABEL_PX = 20;
 
 export function Band(props: {
@@ -73,7 +74,7 @@ export function Band(props: {
   height: number;
   label: string;
   /** A run was chosen by pointer or keys. */
-  onOpen?: (run: Run) => void;
+  onOpen?: (run: Run, stop: { readonly start: number; readonly end: number }) => void;
   /** Time under a cursor elsewhere, drawn as a line. */
   cursor?: ReadonlySignal<number | null>;
 }) {
@@ -102,7 +103,7 @@ export function Band(props: {
       const fills = lookFills(ink);
       ink.fillStyle = fills.unknown;
       ink.fillRect(0, 0, w, height);
-      for (const span of mergeRuns(all, start, end, w, lookOf(s))) {
+      for (const span of mergeRuns(all, start, end, w, lookOf(s), LEAST_PX)) {
         // Whole device pixels: seams between neighbours would show as stripes.
         const from = Math.round(span.from * ratio) / ratio;
         const to = Math.max(Math.round(span.to * ratio) / ratio, from + 1 / ratio);
@@ -173,22 +174,22 @@ export function Band(props: {
   };
   const open = props.onOpen;
 
-  /** Keys go from run to run; what is narrower than a pixel is passed over. */
+  /** Keys go from run to run; what is too narrow to be drawn on its own is passed over. */
   const key = (event: KeyboardEvent): void => {
     const { start, end } = range.peek();
-    const least = (end - start) / Math.max(1, width.peek());
-    const all = runs.peek().filter((run) => run.end > start && run.start < end && run.end - run.start >= least);
+    const least = (LEAST_PX * (end - start)) / Math.max(1, width.peek());
+    const inside = (run: Run): number => Math.min(run.end, end) - Math.max(run.start, start);
+    const all = runs.peek().filter((run) => inside(run) >= least);
     const at = hover.peek() ?? end;
-    const now = all.findIndex((run) => run.start <= at && at <= run.end);
     const found =
-      event.key === "ArrowLeft" ? all[now <= 0 ? 0 : now - 1]
-      : event.key === "ArrowRight" ? all[now < 0 ? all.length - 1 : Math.min(all.length - 1, now + 1)]
+      event.key === "ArrowLeft" ? (all.findLast((run) => run.end < at) ?? all[0])
+      : event.key === "ArrowRight" ? (all.find((run) => run.start > at) ?? all[all.length - 1])
       : event.key === "Home" ? all[0]
       : event.key === "End" ? all[all.length - 1]
       : undefined;
     if (event.key === "Enter" || event.key === " ") {
       const run = runAt(runs.peek(), at);
-      if (run !== null) open?.(run);
+      if (run !== null) open?.(run, stopAround(runs.peek(), run));
     } else if (found === undefined) return;
     else hover.value = (Math.max(found.start, start) + Math.min(found.end, end)) / 2;
     event.preventDefault();
@@ -220,7 +221,7 @@ export function Band(props: {
             onBlur: () => (hover.value = null),
             onClick: (event: MouseEvent) => {
               const run = runNear(runs.peek(), timeAt(event), ((end - start) / Math.max(1, width.peek())) * REACH_PX);
-              if (run !== null) open(run);
+              if (run !== null) open(run, stopAround(runs.peek(), run));
             },
           })}
     >

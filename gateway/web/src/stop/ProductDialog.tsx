@@ -34,15 +34,15 @@ export function ProductDialog({ asset, product }: { asset: Asset; product: strin
     problem.value = "";
     try {
       const start = later.peek() ? from.peek() : Math.floor(plantNow());
-      await api.sayProduct({ asset: asset.id, start, product: chosen.peek() });
+      const said = await api.sayProduct({ asset: asset.id, start, product: chosen.peek() });
+      // The twin has it; where the historian does not yet, it has a moment later.
+      if (said.readable !== true) setTimeout(() => (toldTurn.value += 1), AGAIN_MS);
     } catch (error) {
       problem.value = refusal(error);
       busy.value = false;
       return;
     }
     toldTurn.value += 1;
-    // The twin has it; the historian has it a moment later.
-    setTimeout(() => (toldTurn.value += 1), AGAIN_MS);
     close();
   };
   const now = known.value;

@@ -1,6 +1,7 @@
 /** One run of a machine: what is known of it and, where it is a stop, its reason to set or correct. */
 
 import { useSignal } from "@preact/signals";
+import { useEffect, useRef } from "preact/hooks";
 
 import { api, type Reason, type ReasonCode, type ReasonKind } from "../api";
 import { isStop } from "../band";
@@ -97,6 +98,11 @@ function Facts({ about }: { about: Opened }) {
 function Choice(props: { codes: readonly ReasonCode[]; chosen: string; choose: (code: string) => void }) {
   const w = words.value;
   const search = useSignal("");
+  const field = useRef<HTMLInputElement>(null);
+  // Ready to write where there is a keyboard; a phone's would cover the list.
+  useEffect(() => {
+    if (matchMedia("(pointer: fine)").matches) field.current?.focus();
+  }, []);
   const asked = search.value.trim().toLowerCase();
   const fits = (r: ReasonCode): boolean => `${r.code} ${r.name.zh} ${r.name.en}`.toLowerCase().includes(asked);
   const shown = props.codes.filter(fits);
@@ -104,6 +110,7 @@ function Choice(props: { codes: readonly ReasonCode[]; chosen: string; choose: (
   return (
     <div class="choice">
       <input
+        ref={field}
         type="search"
         aria-label={w.searchReason}
         placeholder={w.searchReason}
@@ -132,13 +139,12 @@ function Choice(props: { codes: readonly ReasonCode[]; chosen: string; choose: (
   );
 }
 
-/** Wait until what was said can be read back; the page shows nothing that the historian does not know. */
-async function readBack(about: Opened, before: number | null): Promise<void> {
+/** Wait until what was said can be read back: the page shows nothing that the historian does not know. */
+async function readBack(asset: string, start: number, end: number, said: number): Promise<void> {
   for (let look = 0; look < LOOKS; look++) {
     await new Promise((done) => setTimeout(done, LOOK_MS));
-    const runs = await api.runs(about.asset.id, about.run.start, Math.max(about.run.end, about.run.start + 1)).catch(() => []);
-    const found = runs.find((run) => run.told !== undefined && run.start <= about.run.start && run.end > about.run.start) ?? runs[0];
-    if (found !== undefined && (found.told?.reason?.said ?? null) !== before) return;
+    const runs = await api.runs(asset, start, end).catch(() => []);
+    if (runs.some((run) => run.told?.reason?.said === said)) return;
   }
 }
 
@@ -149,31 +155,35 @@ function Form({ about, close }: { about: Opened; close: () => void }) {
   const codes = useFetched("reasons", (abort) => api.reasons(abort), 3600);
   const chosen = useSignal(had?.code ?? "");
   const note = useSignal(had?.note ?? "");
-  const part = useSignal(false);
+  const { stop } = about;
+  const inParts = stop.start < run.start || stop.end > run.end;
+  const over = useSignal<"stop" | "run" | "part">(inParts ? "run" : "stop");
   const from = useSignal(run.start);
   const to = useSignal(run.end);
   const busy = useSignal(false);
   const problem = useSignal("");
-  const goesOn = at.value === null && run.end >= tick.value - OPEN_MS;
+  const goesOn = at.value === null && stop.end >= tick.value - OPEN_MS;
+  const span = (a: number, b: number): string => `${zone.value.moment(a, tick.value)} – ${zone.value.moment(b, tick.value)}`;
 
   const send = async (code: string): Promise<void> => {
     problem.value = "";
-    const whole = !part.peek();
-    const start = whole ? run.start : from.peek();
-    const end = whole ? run.end : to.peek();
-    if (!(start < end) || start < run.start - 1000 || end > run.end + 1000) {
+    const { start, end } = over.peek() === "stop" ? stop : over.peek() === "run" ? run : { start: from.peek(), end: to.peek() };
+    // What is written has whole seconds, the stop has not.
+    const first = Math.max(start, stop.start);
+    const last = Math.min(end, stop.end);
+    if (!(first < last) || start < stop.start - 1000 || end > stop.end + 1000) {
       problem.value = w.partOutside;
       return;
     }
     busy.value = true;
     try {
-      await api.sayReason({ asset: asset.id, start: Math.max(start, run.start), end: Math.min(end, run.end), code, note: code === "" ? "" : note.peek().trim() });
+      const said = await api.sayReason({ asset: asset.id, start: first, end: last, code, note: code === "" ? "" : note.peek().trim() });
+      if (said.readable !== true) await readBack(asset.id, first, last, said.said);
     } catch (error) {
       problem.value = refusal(error);
       busy.value = false;
       return;
     }
-    await readBack(about, had?.said ?? null);
     toldTurn.value += 1;
     close();
   };
@@ -197,21 +207,27 @@ function Form({ about, close }: { about: Opened; close: () => void }) {
       </label>
       <fieldset class="over">
         <legend>{w.over}</legend>
+        {inParts && (
+          <label>
+            <input type="radio" name="over" checked={over.value === "run"} onChange={() => (over.value = "run")} />
+            {w.thisStretch} <span class="quiet">{span(run.start, run.end)}</span>
+          </label>
+        )}
         <label>
-          <input type="radio" name="over" checked={!part.value} onChange={() => (part.value = false)} />
-          {w.wholeStop}
+          <input type="radio" name="over" checked={over.value === "stop"} onChange={() => (over.value = "stop")} />
+          {w.wholeStop} {inParts && <span class="quiet">{span(stop.start, stop.end)}</span>}
         </label>
         <label>
-          <input type="radio" name="over" checked={part.value} onChange={() => (part.value = true)} />
+          <input type="radio" name="over" checked={over.value === "part"} onChange={() => (over.value = "part")} />
           {w.partOfStop}
         </label>
-        {part.value && (
+        {over.value === "part" && (
           <span class="over-part">
             <Moment label={w.from} value={from.value} onChange={(ms) => (from.value = ms)} />
             <Moment label={w.to} value={to.value} onChange={(ms) => (to.value = ms)} />
           </span>
         )}
-        {goesOn && !part.value && <p class="quiet">{w.stillGoing}</p>}
+        {goesOn && <p class="quiet">{w.stillGoing}</p>}
       </fieldset>
       <p class="form-error" role="alert">
         {problem}

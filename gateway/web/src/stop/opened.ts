@@ -8,6 +8,8 @@ export interface Opened {
   readonly asset: Asset;
   readonly signal: Signal;
   readonly run: Run;
+  /** The whole stop; the run is a part of it where people said different things of its parts. */
+  readonly stop: { readonly start: number; readonly end: number };
 }
 
 export const opened = signal<Opened | null>(null);

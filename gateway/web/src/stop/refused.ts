@@ -12,6 +12,7 @@ export function refusal(error: unknown): string {
   if (error.status === 0) return w.noAnswer;
   if (error.status === 403) return w.refused_403;
   if (error.status === 422) return w.refused_422(error.message);
+  if (error.status === 429) return w.refused_429;
   if (error.status === 503) return w.refused_503;
   return w.refused(`${error.status} ${error.message}`);
 }

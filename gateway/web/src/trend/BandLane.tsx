@@ -9,7 +9,7 @@ import { cell } from "../live";
 import { say, words } from "../locale";
 import { Band, type Window } from "../part/Band";
 import { canBeTold, fetchRuns, toldTurn } from "../states";
-import { opened } from "../stop/opened";
+import { type Opened, opened } from "../stop/opened";
 import { at, pageNow, tick } from "../when";
 import { AXIS_PX, RIGHT_PX } from "./Chart";
 import { printRange, type Range, windowOf } from "./range";
@@ -59,7 +59,7 @@ export function BandLane(props: {
   });
   const runs = useComputed(() => (follows.value ? extendRuns(kept.value, cell(s.path).value, tick.value) : kept.value));
   const name = s.id === "state" ? words.value.state : say(s.name);
-  const open = canBeTold(s.path) ? { onOpen: (run: Run) => (opened.value = { asset, signal: s, run }) } : {};
+  const open = canBeTold(s.path) ? { onOpen: (run: Run, stop: Opened["stop"]) => (opened.value = { asset, signal: s, run, stop }) } : {};
   return (
     <div class={`lane-band ${ageClass(fetched.value)}`} style={`padding-right:${RIGHT_PX}px;grid-template-columns:${AXIS_PX}px minmax(0,1fr)`}>
       <span class="lane-band-name" title={s.path}>

@@ -4,7 +4,8 @@ import { type ReadonlySignal, type Signal as Cell, useSignal } from "@preact/sig
 
 import { words } from "../locale";
 import { Moment } from "../part/Moment";
-import { shiftAt, useShifts } from "../shift";
+import { shiftAt } from "../shift";
+import { useShifts } from "../shifts";
 import { at, pageNow, tick } from "../when";
 import type { Control } from "./Chart";
 import { land, type Range, SPANS, windowSpan } from "./range";
