@@ -1,18 +1,18 @@
-"""Buckets of one signal, by its kind, from raw rows in order and the row carried in."""
+"""Buckets of one signal, by its kind, from raw rows or from cells, and the row carried in."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from plant.flow.port import Aggregate
+from plant.flow.port import Aggregate, Series
 from plant.flow.sample import Float64, Int64, SampleBatch
-from plant.flow.status import is_bad, is_good
+from plant.flow.status import is_bad
 from plant.model.signal import SignalKind
-
-NEAR_END = 0.1
-"""A counter rolls over from the last tenth of its range to the first; any other drop is a reset."""
+from twin.historian.cell import Cells, Rules, bucket_of, cells_of
+from twin.historian.join import carry, coarser
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +32,11 @@ class Window:
         """How many; the last may be cut short by the end."""
         return max(0, -(-(self.end - self.start) // self.width_ms))
 
-    def bucket(self, time: Int64) -> Int64:
-        """Which bucket a time is in."""
-        return (time - self.start) // self.width_ms
+    @property
+    def edges(self) -> Int64:
+        """Begin of every bucket, and the end of the last."""
+        begins = self.start + self.width_ms * np.arange(self.buckets + 1, dtype=np.int64)
+        return np.minimum(begins, max(self.end, self.start))
 
 
 def aggregate(
@@ -55,134 +57,104 @@ def aggregate(
     >>> a.mean.tolist(), a.known_s.tolist(), a.low_time.tolist()
     ([3.0], [20.0], [10000])
     """
-    n = window.buckets
-    bucket = window.bucket(rows.source_time)
-    usable = ~is_bad(rows.status) & ~np.isnan(rows.value)
-    held = _held(SampleBatch.concat([carried, rows]), window, hold_ms)
-    inside = rows.take(usable)
-    at = bucket[usable]
-    first, first_time = _pick(inside, at, n, np.arange(len(inside)))
-    last, last_time = _pick(inside, at, n, -np.arange(len(inside)))
-    low, low_time = _pick(inside, at, n, inside.value)
-    high, high_time = _pick(inside, at, n, -inside.value)
+    series = Series("", kind, modulus=modulus, hold_ms=hold_ms)
+    cells = window_cells(rows, window.edges, series)
+    durations: Mapping[int, Float64] = {}
+    if kind is SignalKind.STATE:
+        durations = state_durations(SampleBatch.concat([carried, rows]), window, hold_ms)
+    return aggregate_cells(carried, cells, window, series, durations)
+
+
+def rules_of(series: Series) -> Rules:
+    """How cells of one signal, numbered 0, are made."""
+    return Rules.of(series.kind is SignalKind.COUNTER, series.modulus, series.hold_ms)
+
+
+def window_cells(rows: SampleBatch, edges: Int64, series: Series) -> Cells:
+    """Cells of the rows of one signal, whatever its number, between some edges."""
+    alone = SampleBatch(
+        np.zeros(len(rows), np.int32),
+        rows.source_time,
+        rows.value,
+        rows.status,
+        rows.received_time,
+    )
+    return cells_of(alone, edges, rules_of(series))
+
+
+def aggregate_cells(
+    carried: SampleBatch,
+    cells: Cells,
+    window: Window,
+    series: Series,
+    durations: Mapping[int, Float64],
+) -> Aggregate:
+    """The same from sorted cells, none of which crosses an edge of a bucket."""
+    n, edges, rules = window.buckets, window.edges, rules_of(series)
+    if n == 0:
+        cells, edges = Cells.empty(), np.array([window.start, window.start + 1], np.int64)
+    joined = coarser(cells, edges, rules)
+    alone = SampleBatch(
+        np.zeros(len(carried), np.int32),
+        carried.source_time,
+        carried.value,
+        carried.status,
+        carried.received_time,
+    )
+    over = carry(joined, alone, edges, rules)
+    at = bucket_of(joined.start, edges)
+
+    def column(name: str, none: float = 0) -> NDArray[Any]:
+        found = getattr(joined, name)
+        spread = np.full(n, none, found.dtype)
+        spread[at] = found
+        return spread
+
+    known_ms = column("known_ms") + over.known_ms[:n]
+    integral = column("integral") + over.integral[:n]
+    mean = np.full(n, np.nan)
+    np.divide(integral, known_ms / 1000.0, out=mean, where=known_ms > 0)
+    counter = series.kind is SignalKind.COUNTER
+    increase = column("increase") + over.increase[:n] if counter else np.full(n, np.nan)
     return Aggregate(
-        kind=kind,
-        start=window.start + window.width_ms * np.arange(n, dtype=np.int64),
+        kind=series.kind,
+        start=window.edges[:n],
         width_ms=window.width_ms,
-        first=first,
-        last=last,
-        low=low,
-        high=high,
-        first_time=first_time,
-        last_time=last_time,
-        low_time=low_time,
-        high_time=high_time,
-        mean=held.mean(),
-        increase=(
-            _increase(carried, inside, at, n, modulus)
-            if kind is SignalKind.COUNTER
-            else np.full(n, np.nan)
-        ),
-        known_s=held.known_s,
-        good_s=held.good_s,
-        count=np.bincount(bucket, minlength=n)[:n].astype(np.int64),
-        durations=held.durations() if kind is SignalKind.STATE else {},
+        first=column("first", np.nan),
+        last=column("last", np.nan),
+        low=column("low", np.nan),
+        high=column("high", np.nan),
+        first_time=column("first_time"),
+        last_time=column("last_time"),
+        low_time=column("low_time"),
+        high_time=column("high_time"),
+        mean=mean,
+        increase=increase,
+        known_s=known_ms / 1000.0,
+        good_s=(column("good_ms") + over.good_ms[:n]) / 1000.0,
+        count=column("count"),
+        durations=durations,
     )
 
 
-def _pick(
-    rows: SampleBatch, bucket: Int64, n: int, rank: NDArray[np.generic]
-) -> tuple[Float64, Int64]:
-    """Value and time of the row of least rank in each bucket, the earliest of equals."""
-    value, time = np.full(n, np.nan), np.zeros(n, np.int64)
-    order = np.lexsort((rows.source_time, rank, bucket))
-    chosen = order[np.flatnonzero(np.diff(bucket[order], prepend=-1))]
-    value[bucket[chosen]] = rows.value[chosen]
-    time[bucket[chosen]] = rows.source_time[chosen]
-    return value, time
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Held:
-    """Pieces of time in which one value counted, none crossing a bucket's edge."""
-
-    buckets: int
-    bucket: Int64
-    seconds: Float64
-    value: Float64
-    good_s: Float64
-    known_s: Float64
-
-    def mean(self) -> Float64:
-        integral = self._sum(self.seconds * self.value)
-        mean = np.full(self.buckets, np.nan)
-        np.divide(integral, self.known_s, out=mean, where=self.known_s > 0)
-        return mean
-
-    def durations(self) -> Mapping[int, Float64]:
-        states = np.unique(self.value)
-        return {
-            int(state): self._sum(np.where(self.value == state, self.seconds, 0.0))
-            for state in states
-        }
-
-    def _sum(self, weight: Float64) -> Float64:
-        return _sums(self.bucket, weight, self.buckets)
-
-
-def _held(rows: SampleBatch, window: Window, hold_ms: int) -> _Held:
-    start, end = window.start, window.end
+def state_durations(rows: SampleBatch, window: Window, hold_ms: int) -> Mapping[int, Float64]:
+    """Seconds in each state a bucket; ``rows`` begin with the one carried in."""
+    start, end, n = window.start, window.end, window.buckets
     until = np.append(rows.source_time[1:], end)
     if hold_ms:
         until = np.minimum(until, rows.source_time + hold_ms)
-    begin = np.clip(rows.source_time, start, end)
-    until = np.clip(until, begin, end)
-    usable = (~is_bad(rows.status) & ~np.isnan(rows.value) & (until > begin)).nonzero()[0]
-    begin, until = begin[usable], until[usable]
-    first, last = window.bucket(begin), window.bucket(until - 1)
-    pieces = last - first + 1
-    row = np.repeat(np.arange(len(usable)), pieces)
-    bucket = first[row] + np.arange(len(row)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    begin = np.clip(rows.source_time, start, max(end, start))
+    until = np.clip(until, begin, max(end, start))
+    usable = np.flatnonzero(~is_bad(rows.status) & ~np.isnan(rows.value) & (until > begin))
+    begin, until, state = begin[usable], until[usable], rows.value[usable]
+    first, last = (begin - start) // window.width_ms, (until - 1 - start) // window.width_ms
+    many = last - first + 1
+    row = np.repeat(np.arange(len(usable)), many)
+    bucket = first[row] + np.arange(len(row)) - np.repeat(np.cumsum(many) - many, many)
     edge = start + bucket * window.width_ms
-    seconds = (
-        np.minimum(until[row], edge + window.width_ms) - np.maximum(begin[row], edge)
-    ) / 1000.0
-    good = np.where(is_good(rows.status[usable])[row], seconds, 0.0)
-    return _Held(
-        window.buckets,
-        bucket,
-        seconds,
-        rows.value[usable][row],
-        _sums(bucket, good, window.buckets),
-        _sums(bucket, seconds, window.buckets),
-    )
-
-
-def _sums(bucket: Int64, weight: Float64, n: int) -> Float64:
-    return np.bincount(bucket, weight, n).astype(np.float64, copy=False)
-
-
-def _increase(
-    carried: SampleBatch, rows: SampleBatch, bucket: Int64, n: int, modulus: float | None
-) -> Float64:
-    before = carried.take(~is_bad(carried.status) & ~np.isnan(carried.value)).value[-1:]
-    step = counter_steps(np.concatenate([before, rows.value]), modulus)[len(before) :]
-    return _sums(bucket, step, n)
-
-
-def counter_steps(value: Float64, modulus: float | None) -> Float64:
-    """What a counter rose from the row before, 0 for the first; over rollovers and resets.
-
-    >>> counter_steps(np.array([10.0, 12.0, 3.0, 5.0]), None).tolist()
-    [0.0, 2.0, 3.0, 2.0]
-    >>> counter_steps(np.array([65530.0, 4.0]), 65536.0).tolist()
-    [0.0, 10.0]
-    """
-    before: Float64 = np.concatenate([value[:1], value[:-1]])
-    step: Float64 = value - before
-    reset = step < 0
-    if modulus is not None:
-        rolled = (before >= modulus * (1 - NEAR_END)) & (value <= modulus * NEAR_END)
-        step = np.where(reset & rolled, step + modulus, step)
-        reset &= ~rolled
-    return np.where(reset, value, step)
+    held = np.minimum(until[row], edge + window.width_ms) - np.maximum(begin[row], edge)
+    state = state[row]
+    return {
+        int(one): np.bincount(bucket, np.where(state == one, held, 0), n) / 1000.0
+        for one in np.unique(state)
+    }

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from plant.flow.sample import Float64, Int32, Int64, SampleBatch, UInt32
 from plant.flow.status import is_bad, is_good
-from twin.historian.aggregate import NEAR_END
+from twin.historian.counter import NEAR_END
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,14 +8,18 @@ import numpy as np
 from plant.flow.port import Aggregate, Changes, Series, Trend
 from plant.flow.sample import Event, Gap, Int32, SampleBatch, Text, Waveform
 from plant.model.signal import SignalKind
-from twin.historian.aggregate import Window, aggregate
+from twin.historian.aggregate import Window
 from twin.historian.change import ChangeLog
 from twin.historian.manifest import FOREVER, Manifest
 from twin.historian.moment import ANY, NOT_BAD, among, last_before
 from twin.historian.record import read_events, read_gaps, read_texts, read_waveforms
 from twin.historian.segment import newest, scan
-from twin.historian.sight import Sight, draw
+from twin.historian.sight import Sight, draw, sum_up
+from twin.historian.tier import HOUR_MS, MINUTE_MS
 from twin.historian.trend import Plan
+
+_LONG = 4
+"""A range of fewer cells is read raw."""
 
 
 class EmbeddedReader:
@@ -70,21 +74,22 @@ class EmbeddedReader:
         self, path: str, start: int, end: int, width_ms: int, known_at: int | None = None
     ) -> Aggregate:
         """See ``HistorianReader``."""
-        series = self.manifest.find(path)[1]
-        carried = self.as_of([path], start - 1, known_at)
-        if series.kind is SignalKind.COUNTER and len(carried) and carried.status[0] >= NOT_BAD:
-            usable = self.manifest.again(lambda: self._as_of([path], start - 1, known_at, NOT_BAD))
-            carried = SampleBatch.concat([usable, carried])
-        rows = self.read([path], start, end, known_at)
-        window = Window(start, end, width_ms)
-        return aggregate(
-            carried,
-            rows,
-            window,
-            kind=series.kind,
-            modulus=series.modulus,
-            hold_ms=series.hold_ms,
+        return self.manifest.again(
+            lambda: self._aggregate(path, Window(start, end, width_ms), known_at)
         )
+
+    def _aggregate(self, path: str, window: Window, known_at: int | None) -> Aggregate:
+        start, end = window.start, window.end
+        tier = _tier_of(window) if known_at is None else None
+        kind = self.manifest.find(path)[1].kind
+        if kind is SignalKind.STATE:  # cells do not tell durations
+            tier = None
+        carried = self._as_of([path], start - 1, known_at)
+        if kind is SignalKind.COUNTER and len(carried) and carried.status[0] >= NOT_BAD:
+            usable = self._as_of([path], start - 1, known_at, NOT_BAD)
+            carried = SampleBatch.concat([usable, carried])
+        sight = Sight.of(self.manifest, path, (start, end), _known(known_at), tier)
+        return sum_up(sight, window, carried)
 
     def trend(
         self, path: str, start: int, end: int, px: int = 2000, known_at: int | None = None
@@ -136,6 +141,15 @@ class EmbeddedReader:
     def close(self) -> None:
         """See ``HistorianReader``."""
         self.manifest.close()
+
+
+def _tier_of(window: Window) -> tuple[str, int] | None:
+    """The widest cells on whose edges the buckets begin, where the range is long enough."""
+    for name, width in (("hour", HOUR_MS), ("minute", MINUTE_MS)):
+        fits = window.width_ms % width == 0 and window.start % width == 0
+        if fits and window.end - window.start >= _LONG * width:
+            return name, width
+    return None
 
 
 def _known(known_at: int | None) -> int:

@@ -5,14 +5,16 @@ back. What is left is read from raw rows; both are taken in one transaction, so 
 sealed, merged, corrected or built into cells meanwhile is seen once.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from plant.flow.port import Series, Trend
-from plant.flow.sample import Int64, SampleBatch
+from plant.flow.port import Aggregate, Series, Trend
+from plant.flow.sample import Float64, Int64, SampleBatch
+from plant.model.signal import SignalKind
+from twin.historian.aggregate import Window, aggregate_cells, state_durations, window_cells
 from twin.historian.cell import Cells
 from twin.historian.manifest import FOREVER, Manifest
 from twin.historian.segment import DAY_MS, Segment, newest, scan
@@ -41,6 +43,7 @@ class Cover:
     """Which ranges cells answer for, which files hold them, and what has to be read raw."""
 
     tier: str
+    width: int
     files: Sequence[TierFile]
     clean: Sequence[Range]
     raw: Sequence[Range]
@@ -124,22 +127,26 @@ class Sight:
         rows = newest(SampleBatch.concat([found, self.hot]))
         return rows.take(_inside(rows.source_time, ranges))
 
-    def parts(self, ranges: Sequence[Range] | None = None) -> Iterator[SampleBatch]:
+    def parts(
+        self, ranges: Sequence[Range] | None = None
+    ) -> Iterator[tuple[Sequence[Range], SampleBatch]]:
         """The same in order of time, a few million rows at once; parted at UTC midnight."""
         ranges = [(self.start, self.end)] if ranges is None else ranges
         days: dict[int, int] = {}
         for segment, rows in self._holding(ranges):
             days[segment.day] = days.get(segment.day, 0) + rows
         if sum(days.values()) + len(self.hot) <= _PART_ROWS:
-            yield self.rows(ranges)
+            yield ranges, self.rows(ranges)
             return
         begin, total = self.start, 0
         for day in sorted(days):
             if total + days[day] > _PART_ROWS and total:
-                yield self.rows(_clip(ranges, begin, day * DAY_MS))
+                part = _clip(ranges, begin, day * DAY_MS)
+                yield part, self.rows(part)
                 begin, total = day * DAY_MS, 0
             total += days[day]
-        yield self.rows(_clip(ranges, begin, self.end))
+        part = _clip(ranges, begin, self.end)
+        yield part, self.rows(part)
 
     def _holding(self, ranges: Sequence[Range]) -> Iterator[tuple[Segment, int]]:
         """Segments that may hold rows of some ranges, and how many rows of the signal."""
@@ -166,7 +173,7 @@ def draw(sight: Sight, plan: Plan, held: SampleBatch) -> Trend:
         ranges = sight.unread
     width = plan.cell_ms if len(cells) else plan.bucket_ms
     pieces, shown, count = [cells], SampleBatch.empty(), int(cells.count.sum())
-    for part in sight.parts(ranges):
+    for _, part in sight.parts(ranges):
         count += len(part)
         pieces.append(trend_cells(part, plan, width))
         if steps:
@@ -180,6 +187,37 @@ def draw(sight: Sight, plan: Plan, held: SampleBatch) -> Trend:
     found = Cells.concat(pieces)
     found = found.take(np.argsort(found.start, kind="stable"))
     return cell_trend(held, found, plan, plan.tier if len(cells) else "raw")
+
+
+def sum_up(sight: Sight, window: Window, carried: SampleBatch) -> Aggregate:
+    """The aggregate of what was seen; equal to ``aggregate.aggregate`` over all of it."""
+    series = sight.series
+    width = sight.cover.width if sight.cover else window.width_ms
+    cells, shown = [sight.cells()], [carried]
+    for ranges, rows in sight.parts(sight.unread):
+        if len(rows):
+            cells.append(window_cells(rows, _edges(ranges, width, window.start), series))
+        if series.kind is SignalKind.STATE:
+            shown.append(rows)
+    durations: Mapping[int, Float64] = {}
+    if series.kind is SignalKind.STATE:
+        durations = state_durations(SampleBatch.concat(shown), window, series.hold_ms)
+    found = Cells.concat(cells)
+    found = found.take(np.argsort(found.start, kind="stable"))
+    return aggregate_cells(carried, found, window, series, durations)
+
+
+def _edges(ranges: Sequence[Range], width: int, origin: int) -> Int64:
+    """Ends of some ranges, and what lies in them of the edges from an origin on."""
+    edges = [
+        np.r_[
+            start,
+            np.arange(origin + ((start - origin) // width + 1) * width, end, width),
+            end,
+        ]
+        for start, end in ranges
+    ]
+    return np.unique(np.concatenate(edges))
 
 
 def _cover(  # noqa: PLR0917
@@ -207,7 +245,7 @@ def _cover(  # noqa: PLR0917
             clean += mine
     out = [(a // width * width, -(-b // width) * width) for a, b in dirty]
     clean = _without(_joined(clean), _joined(out))
-    return Cover(tier, serving, clean, _without([span] if start < end else [], clean))
+    return Cover(tier, width, serving, clean, _without([span] if start < end else [], clean))
 
 
 def _joined(ranges: Sequence[Range]) -> list[Range]:
