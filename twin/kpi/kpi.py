@@ -157,7 +157,7 @@ class Kpi:
     stops: Sequence[Stops]
     failures: Failures | None
     shift: Shift | None = None
-    date: date | None = None
+    day: date | None = None
 
     @property
     def sq(self) -> int | None:
@@ -186,7 +186,7 @@ class Measured:
     repairs: int = 0
     failed_ms: int = 0
     shift: Shift | None = None
-    date: date | None = None
+    day: date | None = None
     notes: tuple[Label, ...] = ()
 
 
@@ -238,7 +238,7 @@ def figure(row: Measured) -> Kpi:
         stops=tuple(sorted(row.stops, key=lambda s: (-s.ms, s.code))),
         failures=_failures(row) if timed else None,
         shift=row.shift,
-        date=row.date,
+        day=row.day,
     )
 
 

@@ -63,7 +63,7 @@ def _by_shift(log: MachineLog, band: Band) -> Rows:
             max(shift.start, log.start),
             min(shift.end, log.end),
             shift=shift,
-            date=shift.date,
+            day=shift.date,
             notes=(shift.note,) if shift.note else (),
         )
         rows.append(row)
@@ -83,7 +83,7 @@ def _by_day(log: MachineLog, band: Band) -> Rows:
             text,
             max(min(log.shifts[n].start for n in its), log.start),
             min(max(log.shifts[n].end for n in its), log.end),
-            date=day,
+            day=day,
             notes=_notes(log, its),
         )
         rows.append(row)
