@@ -6,6 +6,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from fastapi import Response
+from pydantic import BaseModel
+
 from plant.flow.port import HistorianReader
 
 T = TypeVar("T")
@@ -27,6 +30,11 @@ class History:
     async def ask(self, question: Callable[[HistorianReader], T]) -> T:
         """Run a question against a reader."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._answer, question)
+
+    async def answer(self, question: Callable[[HistorianReader], BaseModel]) -> Response:
+        """The same for an answer that is made, and written as JSON, in the thread."""
+        body = await self.ask(lambda reader: question(reader).model_dump_json())
+        return Response(body, media_type="application/json")
 
     def _answer(self, question: Callable[[HistorianReader], T]) -> T:
         reader: HistorianReader | None = getattr(self._local, "reader", None)

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 
 from gateway.answer.state import RunAnswer, RunsAnswer, StatesAnswer, runs_answer
 from gateway.query import (
@@ -17,25 +17,30 @@ from gateway.query import (
 )
 from gateway.run import read_states
 from gateway.state import VIEWER, state
+from plant.flow.port import HistorianReader
 from plant.model.signal import SignalKind
 from twin.kpi.run import runs as machine_runs
 
 router = APIRouter(tags=["states"], dependencies=[VIEWER], responses=HISTORY_REFUSALS)
 
 
-@router.get("/states")
-async def states(request: Request, path: Path, times: Range) -> StatesAnswer:
+@router.get("/states", response_model=StatesAnswer)
+async def states(request: Request, path: Path, times: Range) -> Response:
     """The runs of a state: what held before the range and what holds now included."""
     kaikou = state(request)
     if number(kaikou, path).kind is not SignalKind.STATE:
         raise wrong(f"{path!r} is not a state")
     start, end, known_at = times.start, times.until(kaikou, LONGEST_DAYS), times.known_at
-    runs = await kaikou.history.ask(lambda r: read_states(r, path, start, end, known_at))
-    return StatesAnswer(path=path, runs=[RunAnswer(**asdict(run)) for run in runs])
+
+    def answer(reader: HistorianReader) -> StatesAnswer:
+        found = read_states(reader, path, start, end, known_at)
+        return StatesAnswer(path=path, runs=[RunAnswer(**asdict(run)) for run in found])
+
+    return await kaikou.history.answer(answer)
 
 
-@router.get("/runs")
-async def runs(request: Request, asset: AssetId, times: Range) -> RunsAnswer:
+@router.get("/runs", response_model=RunsAnswer)
+async def runs(request: Request, asset: AssetId, times: Range) -> Response:
     """The state band of a machine: state, what it waits for, mode, reason and former reasons.
 
     Where nothing is known (silence, Bad rows) the state is null. Of reasons that overlap the one
@@ -45,7 +50,9 @@ async def runs(request: Request, asset: AssetId, times: Range) -> RunsAnswer:
     machine(kaikou, asset)
     start, end, known_at = times.start, times.until(kaikou, LONGEST_DAYS), times.known_at
     plant = kaikou.plant
-    found = await kaikou.history.ask(
-        lambda r: machine_runs(r, plant, asset, start, end, known_at=known_at)
-    )
-    return runs_answer(plant, asset, found)
+
+    def answer(reader: HistorianReader) -> RunsAnswer:
+        found = machine_runs(reader, plant, asset, start, end, known_at=known_at)
+        return runs_answer(plant, asset, found)
+
+    return await kaikou.history.answer(answer)

@@ -77,6 +77,7 @@ class Rig:
         self.plant, self.folder = plant, folder
         self.url = f"http://127.0.0.1:{plant.gateway.port}"
         self.now = plant_clock().now()
+        self.known = 0  # when the historian came to know the late row
         self.twin: asyncio.Task[None] | None = None
 
     def client(self) -> httpx.AsyncClient:
@@ -153,22 +154,40 @@ async def with_twin(rig: Rig) -> AsyncIterator[Rig]:
 
 
 def _remember(rig: Rig) -> None:
-    """Two hours of a current at 1 s with a spike and a gap, and states, told every minute."""
-    folder = rig.folder / "historian"
+    """Two hours of a current at 1 s with a spike and a gap; states, told every minute; parts.
+
+    The saw works until an hour ago and makes a part every 40 s; then it waits until a minute ago.
+    """
+    folder, now = rig.folder / "historian", rig.now
     folder.mkdir()
     writer = rig.plant.historian.writer(folder)
     writer.remember("values", "real")
-    writer.declare([Series("saw/current"), Series("saw/state", SignalKind.STATE, hold_ms=180_000)])
-    time = np.arange(rig.now - 2 * HOUR, rig.now, 1000)
+    writer.declare(
+        [
+            Series("saw/current"),
+            Series("saw/state", SignalKind.STATE, hold_ms=180_000),
+            Series("saw/part_count", SignalKind.COUNTER, modulus=65536.0, hold_ms=180_000),
+        ]
+    )
+    time = np.arange(now - 2 * HOUR, now, 1000)
     value = 5.0 + np.sin(np.arange(len(time)) / 50.0)
     value[3333] = 99.0
     status = np.zeros(len(time), np.uint32)
     value[5000:5010], status[5000:5010] = np.nan, 0x80310000
-    told = np.arange(rig.now - 3 * HOUR, rig.now, 60_000)
-    held = (told >= rig.now - HOUR) & (told < rig.now - 60_000)
-    states = SampleBatch.of(np.ones(len(told)), told, np.where(held, 5.0, 6.0))
-    current = SampleBatch.of(np.zeros(len(time)), time, value, status)
-    gap = Gap("acme-works/edge1", rig.now - HOUR, rig.now, 7, "outbox full")
-    event = Event(rig.now - 1000, "saw", "meter.reset", {"register": "energy"})
-    writer.write(Commit(SampleBatch.concat([current, states]), gaps=[gap], events=[event]), rig.now)
+    told = np.arange(now - 3 * HOUR, now, 60_000)
+    held = (told >= now - HOUR) & (told < now - 60_000)
+    parts = np.arange(now - 3 * HOUR, now, 40_000)
+    count = np.minimum(np.arange(len(parts)), 180) + 65_500
+    batch = SampleBatch.concat(
+        [
+            SampleBatch.of(np.zeros(len(time)), time, value, status),
+            SampleBatch.of(np.ones(len(told)), told, np.where(held, 5.0, 6.0)),
+            SampleBatch.of(np.full(len(parts), 2), parts, (count % 65_536).astype(float)),
+        ]
+    )
+    gap = Gap("acme-works/edge1", now - HOUR, now, 7, "outbox full")
+    event = Event(now - 1000, "saw", "meter.reset", {"register": "energy"})
+    writer.write(Commit(batch, gaps=[gap], events=[event]), now - 1000)
+    late = SampleBatch.of([0], [now - 90 * 60_000 + 500], [50.0])
+    rig.known = writer.write(Commit(late), now)
     writer.close()

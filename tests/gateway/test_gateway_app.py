@@ -57,13 +57,13 @@ async def test_history_keeps_every_spike_and_every_gap(rig: Rig) -> None:
     async with rig.logged_in() as client:
         query = {"path": "saw/current", "start": rig.now - 2 * HOUR, "end": rig.now, "px": 100}
         trend = (await client.get("/api/history", params=query)).json()
-        assert trend["raw_count"] == 7200
+        assert trend["raw_count"] == 7201
         assert len(trend["time"]) <= 100 * 4 + 20
         assert (trend["bucket_ms"] >= 72_000, trend["bucket_ms"] % 60_000) == (True, 0)
         assert trend["tier"] in {"raw", "minute"}
         assert max(v for v in trend["value"] if v is not None) == 99.0
         whole = (await client.get("/api/history", params={**query, "px": 4000})).json()
-        assert (len(whole["time"]), whole["bucket_ms"]) == (7200, 0)
+        assert (len(whole["time"]), whole["bucket_ms"]) == (7201, 0)
         assert whole["value"].count(None) == 10, "the gap is still a gap"
         query = {
             "path": "saw/current",

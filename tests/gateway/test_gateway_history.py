@@ -1,0 +1,117 @@
+"""What was, over real HTTP from a real historian: as of a moment, as known then, and its limits."""
+
+import pytest
+
+from plant.flow.status import StatusCode
+from tests.gateway.conftest import HOUR, Rig
+
+MINUTE = 60_000
+
+
+async def test_the_plant_as_it_was_in_one_answer(rig: Rig) -> None:
+    async with rig.logged_in() as client:
+        at = rig.now - HOUR - 500
+        whole = (await client.get("/api/as-of", params={"at": at})).json()
+        assert (whole["at"], whole["known_at"]) == (at, None)
+        signals = [s for s in rig.plant.signals if not s.hidden and s.kind != "text"]
+        assert whole["paths"] == [s.path for s in signals]
+        row = {
+            path: (value, status, time)
+            for path, value, status, time in zip(
+                whole["paths"], whole["value"], whole["status"], whole["source_time"], strict=True
+            )
+        }
+        assert row["saw/state"] == (6.0, 0, rig.now - HOUR - MINUTE)
+        assert row["saw/current"][2] == at - 500
+        assert row["gauge/state"] == (None, StatusCode.BadNoData, 0)
+        some = {"at": at, "path": ["saw/state", "saw/current", "saw/state"]}
+        few = (await client.get("/api/as-of", params=some)).json()
+        assert few["paths"] == some["path"]
+        assert few["value"][0] == few["value"][2] == 6.0
+        before = (await client.get("/api/as-of", params={"at": 0, "path": "saw/state"})).json()
+        assert (before["value"], before["source_time"]) == ([None], [0])
+
+
+async def test_known_at_hides_what_came_late(rig: Rig) -> None:
+    late = rig.now - 90 * MINUTE + 500
+    async with rig.logged_in() as client:
+        now = {"path": "saw/current", "start": late - 500, "end": late + 500}
+        then = {**now, "known_at": rig.known - 1}
+        for query, values in ((now, 2), (then, 1)):
+            trend = (await client.get("/api/history", params=query)).json()
+            assert trend["raw_count"] == values
+            bucket = (await client.get("/api/aggregate", params={**query, "width_ms": 1000})).json()
+            assert bucket["count"] == [values]
+            at = {k: v for k, v in query.items() if k in {"path", "known_at"}} | {"at": late}
+            was = (await client.get("/api/as-of", params=at)).json()
+            assert (was["value"] == [50.0]) == (values == 2)
+        never = {"start": 0, "end": rig.now + HOUR, "known_at": 1}
+        for what in ("gaps", "events"):
+            assert (await client.get(f"/api/{what}", params=never)).json() == []
+            assert (await client.get(f"/api/{what}", params={**never, "known_at": rig.now})).json()
+        runs = {**never, "path": "saw/state", "start": rig.now - HOUR}
+        assert (await client.get("/api/states", params=runs)).json()["runs"] == []
+
+
+DAY = 86_400_000
+WRONG = [
+    ("history", {"start": 5, "end": 5}, "start is not before end, or in the future"),
+    ("history", {"start": 4 * 10**12, "end": 4 * 10**12 + 1}, "start is not before end"),
+    ("history", {"px": 5}, "px: Input should be greater than or equal to 10"),
+    ("history", {"start": "noon"}, "start: Input should be a valid integer"),
+    ("history", {"start": 10**30}, "start: Input should be less than or equal to"),
+    ("history", {"known_at": -1}, "known_at: Input should be greater than or equal to 0"),
+    ("aggregate", {"width_ms": 10}, "width_ms: Input should be greater than or equal to 1000"),
+    ("aggregate", {"start": 0, "width_ms": 1000}, "more than 20000 buckets; choose a greater"),
+    ("states", {"path": "saw/current"}, "'saw/current' is not a state"),
+    ("states", {"path": "saw/state", "start": 0}, "the range is longer than 400 days"),
+    ("runs", {"asset": "edge1"}, "'edge1' has no state"),
+    ("runs", {}, "asset: Field required"),
+    ("oee", {"asset": "saw", "by": "week"}, "by: Input should be 'range', 'shift', 'day' or"),
+    ("oee", {"asset": "saw", "start": 0}, "the range is longer than 400 days"),
+    ("shifts", {"start": 0}, "the range is longer than 400 days"),
+    ("as-of", {}, "at: Field required"),
+]
+
+
+async def test_what_cannot_be_asked_is_said_plainly(rig: Rig) -> None:
+    async with rig.logged_in() as client:
+        for what, change, detail in WRONG:
+            query = {"path": "saw/current", "start": rig.now - HOUR, "end": rig.now, **change}
+            if what == "aggregate":
+                query = {"width_ms": 60_000, **query}
+            answer = await client.get(f"/api/{what}", params=query)
+            assert (what, change, answer.status_code) == (what, change, 422)
+            assert answer.json()["detail"].startswith(detail), answer.text
+
+
+@pytest.mark.parametrize(
+    ("what", "query"),
+    [
+        ("history", {"path": "saw/curent"}),
+        ("aggregate", {"path": "x", "width_ms": 60_000}),
+        ("as-of", {"path": ["saw/state", "no/such"], "at": 1}),
+        ("states", {"path": "oven/state"}),
+        ("runs", {"asset": "oven"}),
+        ("oee", {"asset": "oven"}),
+    ],
+)
+async def test_what_is_not_there_is_404(rig: Rig, what: str, query: dict) -> None:
+    async with rig.logged_in() as client:
+        times = {"start": rig.now - HOUR, "end": rig.now}
+        assert (await client.get(f"/api/{what}", params={**times, **query})).status_code == 404
+
+
+async def test_every_question_needs_a_log_in(rig: Rig) -> None:
+    async with rig.client() as client:
+        schema = (await client.get("/api/openapi.json")).json()
+        open_to_all = {"/api/login", "/api/logout"}
+        asked = 0
+        for path, methods in schema["paths"].items():
+            if not path.startswith("/api/") or path in open_to_all:
+                continue
+            for method in methods:
+                answer = await client.request(method.upper(), path, json={})
+                assert (path, answer.status_code) == (path, 401)
+                asked += 1
+        assert asked >= 17
