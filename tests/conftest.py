@@ -168,6 +168,20 @@ def influx_prefix(influx: "Influx") -> Iterator[str]:
 
 
 @pytest.fixture
+def influx_place(influx: "Influx", influx_prefix: str) -> dict[str, str]:
+    """Settings of an ``influxdb`` historian whose buckets are there, and empty."""
+    from twin.historian.influx.bucket import prepare
+    from twin.historian.influx.config import Influx as Settings
+    from twin.historian.influx.server import Server
+
+    given = {"url": influx.url, "org": influx.org, "token": influx.token, "prefix": influx_prefix}
+    server = Server(Settings(**given))
+    prepare(server)
+    server.close()
+    return given
+
+
+@pytest.fixture
 def influxd(need: Need, tmp_path: Path) -> Iterator["Influxd"]:
     """A running influxd of this test alone, to be stopped, killed and started again."""
     from bench.influxd import influxd as running

@@ -1,0 +1,454 @@
+"""The writer: data first, marks after the data's answer; what fails is asked for again.
+
+``write`` and its siblings are called from one thread, ``retain`` may run in another. A commit is
+two requests, three with events: raw rows, events and gap records, then the mark bucket.
+"""
+
+import fcntl
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from plant.errors import Unavailable
+from plant.flow.port import Changes, Commit, Mark, Series
+from plant.flow.sample import Gap, Int32, SampleBatch
+from twin.historian.influx import flux
+from twin.historian.influx.journal import (
+    HOUR_MS,
+    LEASE_MS,
+    Journal,
+    dirty_line,
+    fact_line,
+    granule,
+    mark_line,
+    quarantine_line,
+    spans_of,
+)
+from twin.historian.influx.late import Late
+from twin.historian.influx.line import sample_lines
+from twin.historian.influx.quarantine import Refusal, send
+from twin.historian.influx.recent import Recent
+from twin.historian.influx.record import (
+    Point,
+    event_point,
+    gap_point,
+    new_lines,
+    text_point,
+    waveform_point,
+)
+from twin.historian.influx.series import Entry
+from twin.historian.influx.server import Server
+from twin.historian.influx.table import versions
+
+if TYPE_CHECKING:
+    from twin.historian.influx.config import Influx
+
+log = logging.getLogger("kaikou.historian")
+
+FORGET_MS = 30 * 86_400_000
+"""Marks that no commit has written for so long are forgotten."""
+
+
+class InfluxWriter:
+    """``HistorianWriter`` over six buckets."""
+
+    def __init__(self, folder: Path, settings: "Influx") -> None:
+        self.settings = settings
+        self.lock = threading.RLock()
+        self.tiers = threading.Lock()
+        folder.mkdir(parents=True, exist_ok=True)
+        self._guard = (folder / "writer.lock").open("w")
+        try:
+            fcntl.flock(self._guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._guard.close()
+            raise Unavailable(f"another process writes to the historian of {folder}") from error
+        try:
+            self.server = Server(settings)
+        except BaseException:
+            self._guard.close()
+            raise
+        self._declared: list[Series] = []
+        self._number: Int32 = np.empty(0, np.int32)
+        self._unsaved: dict[int, Entry] = {}
+        self.heads: list[str] = []
+        self.states = np.empty(0, np.bool_)
+        self.recent = Recent()
+        self.doubtful: list[tuple[int, int]] = []
+        self._broken = self.closed = False
+        self.building = 0
+        try:
+            self.server.check()
+            self._load()
+        except BaseException:
+            self.server.close()
+            self._guard.close()
+            raise
+
+    # ------------------------------------------------------------------------------ state
+
+    def _load(self) -> None:
+        """Take up where the last writer stopped, however it stopped."""
+        journal = Journal.load(self.server)
+        index = journal.registry.index()
+        query = flux.samples(
+            self.settings.bucket("raw"), flux.FIRST_MS, flux.LAST_MS, "", ("q",), last=True
+        )
+        latest = versions(self.server.query(query), index).batch()
+        self.journal = journal
+        self.registry = journal.registry
+        self.received = journal.received
+        if not journal.clean:  # somebody stopped in the middle
+            self.doubtful.append((journal.received, journal.lease + 1))
+            self.received = journal.lease
+        self.lease = journal.lease
+        self.recent.begin(len(self.registry), latest)
+        self.late = Late(self.server, self.registry, self.recent, self.doubtful)
+        self.heads, self.states = [], np.empty(0, np.bool_)
+        self._unsaved = {}
+        self._fit()
+        self._number = self._settle(self._declared)
+        self._broken = False
+
+    def _fit(self) -> None:
+        """Columns by number for series that came."""
+        fresh = [self.registry[n] for n in range(len(self.heads), len(self.registry))]
+        self.heads += [e.head for e in fresh]
+        states = np.array([e.series.kind.value == "state" for e in fresh], np.bool_)
+        self.states = np.concatenate([self.states, states])
+        self.recent.fit(len(self.registry))
+
+    def ask_again(self) -> None:
+        """After a failure nobody knows what is stored: ask, before anything else is written."""
+        if self._broken:
+            self._load()
+
+    def declare(self, series: Sequence[Series]) -> None:
+        """See ``HistorianWriter``."""
+        with self.lock:
+            self.ask_again()
+            self._broken = True
+            numbers = self._settle(series)
+            self._declared.extend(series)
+            self._number = np.concatenate([self._number, numbers])
+            self._broken = False
+
+    def _settle(self, series: Sequence[Series]) -> Int32:
+        numbers, changed = [], []
+        for s in series:
+            number, entries = self.registry.settle(s)
+            numbers.append(number)
+            changed += [e.number for e in entries]
+        if changed:
+            at = granule(self.received)
+            self.write_marks([self.registry[n].line(at) for n in dict.fromkeys(changed)])
+            for n in changed:
+                self.heads[n] = self.registry[n].head
+        return np.array(numbers, np.int32)
+
+    def _known(self, signals: Int32) -> None:
+        """A number for every declared series that gets its first row."""
+        if not len(signals) or (self._number[signals] >= 0).all():
+            return
+        for index in np.unique(signals[self._number[signals] < 0]).tolist():
+            series = self._declared[index]
+            entry = self.registry.find(series.path) or self.registry.add(replace(series, was=()))
+            self._number[index] = entry.number
+            self._unsaved[entry.number] = entry
+        self._fit()
+
+    # ------------------------------------------------------------------------------ write
+
+    def write(self, commit: Commit, now: int) -> int:
+        """See ``HistorianWriter``."""
+        with self.lock:
+            self.ask_again()
+            self._broken = True
+            received = self._write(self._without_old(commit, now), now)
+            self._broken = False
+            return received
+
+    def _write(self, commit: Commit, now: int) -> int:
+        received = max(now, self.received + 1)
+        samples = commit.samples
+        others = [t.signal for t in commit.texts] + [w.signal for w in commit.waveforms]
+        self._known(samples.signal)
+        self._known(np.array(others, np.int32))
+        rows = _numbered(samples, self._number)
+        rounds = self.late.rounds(rows)
+        last = received + max(len(rounds) - 1, 0)
+        self.lend(last)
+        lines: list[str] = []
+        for k, part in enumerate(rounds):
+            lines += sample_lines(part.rows, self.heads, self.states, received + k, part.rev)
+        refused = list(send(self.server, "raw", lines))
+        edges = {mark.edge for mark in commit.marks}
+        gaps = list(commit.gaps)
+        if refused:
+            sent = SampleBatch.concat([part.rows for part in rounds])
+            gaps += self._refused_rows(sent, refused, edges)
+        refused += self._records(replace(commit, gaps=gaps), last, edges)
+        body = [self._commit_line(rows, commit, last)]
+        body += [e.line(self.journal.at) for e in self._unsaved.values()]
+        body += self._marks(commit.marks, last)
+        body += self._first_built(last)
+        cells = self._touched(rows)
+        body += [dirty_line(cells, last)] if cells else []
+        body += [quarantine_line(r.place, r.line, r.reason, last) for r in refused]
+        self.write_marks(body)
+        self._unsaved = {}
+        for k, part in enumerate(rounds):
+            self.recent.remember(part.rows.received(received + k))
+        self.journal.dirty.update(dict.fromkeys(cells, last))
+        self.received = self.journal.received = last
+        for r in refused:
+            log.error("quarantined at %d: %s: %s", last, r.reason, r.line[:200])
+        return last
+
+    def write_marks(self, lines: Sequence[str]) -> None:
+        """Into the mark bucket; nothing there is ever wrong but by another's hand."""
+        for refusal in send(self.server, "mark", lines):
+            place = self.settings.bucket("mark")
+            raise Unavailable(f"{place} does not take {refusal.line[:80]!r}: {refusal.reason}")
+
+    def lend(self, last: int) -> None:
+        """Received times are durable as given out before a row carries one."""
+        if last > self.lease:
+            lease = last + LEASE_MS
+            self.write_marks([self.journal.commit_line(self.journal.received, lease, 0, [])])
+            self.lease = lease
+
+    def _commit_line(self, rows: SampleBatch, commit: Commit, last: int) -> str:
+        self.lease = max(self.lease, last + LEASE_MS)
+        times = [t.time for t in commit.texts] + [w.start for w in commit.waveforms]
+        times += [e.time for e in commit.events] + [g.first for g in commit.gaps]
+        spans = spans_of(np.append(rows.source_time, np.array(times, np.int64)))
+        return self.journal.commit_line(last, self.lease, len(rows) + len(times), spans)
+
+    def _marks(self, marks: Sequence[Mark], received: int) -> list[str]:
+        lines = {}
+        for mark in marks:
+            key = mark.edge, mark.run
+            offset = max(mark.offset, self.journal.marks.get(key, (-1, 0))[0])
+            self.journal.marks[key] = offset, received
+            lines[key] = mark_line(*key, offset, received)
+        return list(lines.values())
+
+    def _first_built(self, received: int) -> list[str]:
+        """In a new historian tiers begin with this hour; what is before it is late."""
+        if self.journal.built is not None:
+            return []
+        self.journal.built = received // HOUR_MS * HOUR_MS
+        return [self.journal.built_line(self.journal.built, 0, received)]
+
+    def _touched(self, rows: SampleBatch) -> set[tuple[int, int]]:
+        """Cells of the tiers in which these rows lie, where the tiers are made already."""
+        built = max(self.journal.built or flux.FIRST_MS, self.building)
+        if not len(rows) or int(rows.source_time.min()) >= built:
+            return set()
+        late = rows.take(rows.source_time < built)
+        hours = late.source_time // HOUR_MS
+        return set(zip(late.signal.tolist(), hours.tolist(), strict=True))
+
+    def _records(self, commit: Commit, received: int, edges: set[str]) -> list[Refusal]:
+        """Texts, waveforms, events and gap records; what the server refused of them."""
+        points = [text_point(t, self._entry(t.signal), received) for t in commit.texts]
+        points += [waveform_point(w, self._entry(w.signal), received) for w in commit.waveforms]
+        refused, refused_points = self._send("raw", points)
+        gaps = [*commit.gaps, *_refused_records(refused_points, edges)]
+        points = [event_point(e, received) for e in commit.events]
+        points += [gap_point(g, received) for g in gaps]
+        more, refused_points = self._send("event", points)
+        refused += more
+        gaps = _refused_records([p for p in refused_points if p.measurement == "event"], edges)
+        refused += self._send("event", [gap_point(g, received) for g in gaps])[0]
+        return refused
+
+    def _send(self, which: str, points: Sequence[Point]) -> tuple[list[Refusal], list[Point]]:
+        if not points:
+            return [], []
+        new = new_lines(self.server, points)
+        refused = list(send(self.server, which, [line for _, line in new]))
+        return refused, [new[r.place][0] for r in refused]
+
+    def _entry(self, signal: int) -> Entry:
+        return self.registry[int(self._number[signal])]
+
+    def _refused_rows(
+        self, rows: SampleBatch, refused: Sequence[Refusal], edges: set[str]
+    ) -> list[Gap]:
+        """Gap records over what was quarantined, one a signal and reason."""
+        found: dict[tuple[int, str], list[int]] = {}
+        for r in refused:
+            number, time = int(rows.signal[r.place]), int(rows.source_time[r.place])
+            found.setdefault((number, r.reason), []).append(time)
+        return [
+            Gap(
+                _one(edges), min(times), max(times), len(times), f"quarantined: {reason}",
+                (self.registry[number].series.path,),
+            )
+            for (number, reason), times in found.items()
+        ]  # fmt: skip
+
+    def _without_old(self, commit: Commit, now: int) -> Commit:
+        """Rows older than the retention are not stored; a gap record says so."""
+        cut = self.settings.cut(now)
+        samples = commit.samples
+        if cut is None or not len(samples) or samples.source_time.min() >= cut:
+            return commit
+        old = samples.take(samples.source_time < cut)
+        paths = sorted({self._declared[i].path for i in np.unique(old.signal).tolist()})
+        gap = Gap(
+            _one({mark.edge for mark in commit.marks}),
+            int(old.source_time.min()),
+            int(old.source_time.max()),
+            len(old),
+            "older than retention",
+            paths,
+        )
+        kept = samples.take(samples.source_time >= cut)
+        return replace(commit, samples=kept, gaps=[*commit.gaps, gap])
+
+    # ------------------------------------------------------------------------------ the rest
+
+    def adopt(self, changes: Changes, mark: Mark | None = None) -> None:
+        """See ``HistorianWriter``."""
+        from twin.historian.influx.adopt import adopt
+
+        with self.lock:
+            self.ask_again()
+            self._broken = True
+            adopt(self, changes, mark)
+            self._broken = False
+
+    def take_up(self, changes: Changes) -> Int32:
+        """The numbers of another historian's series here; those that are new come to be."""
+        numbers = []
+        for series in changes.series:
+            entry = self.registry.find(series.path)
+            same = entry is not None and (
+                (entry.series.kind, entry.series.unit) == (series.kind, series.unit)
+            )
+            if entry is None or not same:
+                self._settle([series])
+                entry = self.registry.find(series.path) or self.registry.add(
+                    replace(series, was=())
+                )
+                self._unsaved[entry.number] = entry
+                self._fit()
+            numbers.append(entry.number)
+        return np.array(numbers, np.int32)
+
+    def adopted(
+        self, rows: SampleBatch, granules: Sequence[str], mark: Mark | None, top: int,
+        refused: Sequence[Refusal],
+    ) -> None:  # fmt: skip
+        """Rows of another historian are stored: say so."""
+        body = [*granules, self.journal.commit_line(top, max(self.lease, top), 0, [])]
+        body += [e.line(self.journal.at) for e in self._unsaved.values()]
+        body += self._marks([mark] if mark else [], top)
+        body += self._first_built(top)
+        cells = self._touched(rows)
+        body += [dirty_line(cells, top)] if cells else []
+        body += [quarantine_line(r.place, r.line, r.reason, top) for r in refused]
+        self.write_marks(body)
+        self._unsaved = {}
+        self.recent.surpass(rows)
+        self.journal.dirty.update(dict.fromkeys(cells, top))
+        self.received = self.journal.received = top
+
+    def marks(self) -> Mapping[tuple[str, str], int]:
+        """See ``HistorianWriter``."""
+        with self.lock:
+            self.ask_again()
+            return {key: offset for key, (offset, _) in self.journal.marks.items() if offset >= 0}
+
+    def remember(self, name: str, value: str) -> str:
+        """See ``HistorianWriter``."""
+        with self.lock:
+            self.ask_again()
+            if name not in self.journal.facts:
+                self.write_marks([fact_line(name, value, self.received)])
+                self.journal.facts[name] = value
+            return self.journal.facts[name]
+
+    def retain(self, now: int, force: bool = False) -> None:
+        """See ``HistorianWriter``."""
+        from twin.historian.influx.tier import retain
+
+        self._forget(now)
+        retain(self, now, force)
+
+    def say_built(self, hour: int, upto: int, done: set[tuple[int, int]]) -> None:
+        """Tiers are made of all before ``hour``, and of what was dirty by ``upto``."""
+        with self.lock:
+            journal = self.journal
+            if (journal.built, journal.cleaned) == (hour, upto) or not (
+                done or journal.built != hour
+            ):
+                return
+            self.write_marks([journal.built_line(hour, upto, self.received)])
+            journal.built, journal.cleaned = hour, upto
+            journal.dirty = {
+                cell: received
+                for cell, received in journal.dirty.items()
+                if cell not in done or received > upto
+            }
+
+    def _forget(self, now: int) -> None:
+        with self.lock:
+            self.ask_again()
+            old = [
+                key
+                for key, (offset, written) in self.journal.marks.items()
+                if offset >= 0 and written < now - FORGET_MS
+            ]
+            if old:
+                self.write_marks([mark_line(*key, -1, self.received) for key in old])
+                for key in old:
+                    self.journal.marks[key] = -1, self.received
+
+    def close(self) -> None:
+        """Release the connection; says that nothing is under way, where the server hears it."""
+        with self.lock:
+            if self.closed:
+                return
+            self.closed = True
+            try:
+                if not self._broken and self.lease > self.received:
+                    journal = self.journal
+                    self.write_marks(
+                        [journal.commit_line(journal.received, journal.received, 0, [])]
+                    )
+            except Unavailable as error:
+                log.warning("closed without saying so: %s", error)
+            self.server.close()
+            self._guard.close()
+
+
+def _numbered(samples: SampleBatch, number: Int32) -> SampleBatch:
+    if not len(samples):
+        return samples
+    return SampleBatch(
+        number[samples.signal],
+        samples.source_time,
+        samples.value,
+        samples.status,
+        samples.received_time,
+    )
+
+
+def _one(edges: set[str]) -> str:
+    return next(iter(edges)) if len(edges) == 1 else ""
+
+
+def _refused_records(points: Sequence[Point], edges: set[str]) -> list[Gap]:
+    return [
+        Gap(_one(edges), p.time, p.time, 1, f"quarantined: a {p.measurement}", (p.about,))
+        for p in points
+    ]
