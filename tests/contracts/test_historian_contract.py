@@ -1,80 +1,12 @@
 """What every kind of historian promises; a kind is added to KINDS and has to pass this."""
 
-from pathlib import Path
-
 import numpy as np
-import pytest
 from numpy.testing import assert_allclose
 
-from plant.flow.port import Commit, HistorianReader, HistorianWriter, Mark, Series
+from plant.flow.port import Commit, Mark, Series
 from plant.flow.sample import Event, Gap, SampleBatch, Text, Waveform
-from plant.flow.status import StatusCode
 from plant.model.signal import SignalKind
-from twin.historian import KINDS
-
-BAD = int(StatusCode.BadNoCommunication)
-UNCERTAIN = int(StatusCode.UncertainSubNormal)
-DAY = 86_400_000
-
-
-class Place:
-    """One historian of one kind, opened again and again."""
-
-    def __init__(self, kind: str, folder: Path) -> None:
-        self.settings = KINDS[kind](kind=kind)
-        self.folder = folder
-        self.open: list = []
-
-    def writer(self, *series: Series) -> HistorianWriter:
-        writer = self.settings.writer(self.folder)
-        self.open.append(writer)
-        writer.declare(series)
-        return writer
-
-    def reader(self) -> HistorianReader:
-        reader = self.settings.reader(self.folder)
-        self.open.append(reader)
-        return reader
-
-    def close(self) -> None:
-        for it in self.open:
-            it.close()
-
-
-@pytest.fixture(params=list(KINDS))
-def place(request, tmp_path):
-    where = Place(request.param, tmp_path / "historian")
-    yield where
-    where.close()
-
-
-@pytest.fixture(params=[False, True], ids=["hot", "sealed"])
-def settle(request):
-    """Called after writing: every promise holds before and after sealing."""
-
-    def settle(writer: HistorianWriter) -> None:
-        if request.param:
-            writer.retain(0, force=True)
-
-    return settle
-
-
-def batch(*rows) -> SampleBatch:
-    signal, time, value, status = zip(*[(*r, 0)[:4] for r in rows], strict=True)
-    return SampleBatch.of(signal, time, value, status)
-
-
-def rows(b: SampleBatch) -> list:
-    return [
-        (s, t, None if np.isnan(v) else v, q)
-        for s, t, v, q in zip(
-            b.signal.tolist(),
-            b.source_time.tolist(),
-            b.value.tolist(),
-            b.status.tolist(),
-            strict=True,
-        )
-    ]
+from tests.contracts.historian_support import BAD, DAY, UNCERTAIN, batch, rows
 
 
 def test_rows_come_back_by_path_and_time(place, settle):
