@@ -1,8 +1,7 @@
 """The state band of a machine: its runs of state, what it waited for and its mode, from rows."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from math import isnan
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -103,21 +102,22 @@ def _steps(rows: SampleBatch, hold_ms: int) -> _Steps:
 
 def _joined(begins: Int64, ends: Int64, columns: Sequence[Float64 | UInt32]) -> Sequence[StateRun]:
     """Neighbours that say the same are one run; columns: state, its status, waiting, mode."""
-    runs: list[StateRun] = []
-    rows = zip(begins.tolist(), ends.tolist(), *(c.tolist() for c in columns), strict=True)
-    for begin, end, state, code, waiting, mode in rows:
-        known = not isnan(state) and state != PackML.Unknown
-        suspended = known and state == PackML.Suspended and not isnan(waiting)
-        run = StateRun(
-            begin,
-            end,
-            int(state) if known else None,
-            int(waiting) if suspended else int(Waiting.Nothing),
-            int(Mode.Unknown) if isnan(mode) else int(mode),
-            code,
-        )
-        if runs and replace(runs[-1], start=begin, end=end) == run:
-            runs[-1] = replace(runs[-1], end=end)
-        else:
-            runs.append(run)
-    return runs
+    told, code, why, how = columns
+    known = ~np.isnan(told) & (told != PackML.Unknown)
+    suspended = known & (told == PackML.Suspended) & ~np.isnan(why)
+    state = np.where(known, told, -1).astype(np.int64)
+    waiting = np.where(suspended, why, Waiting.Nothing).astype(np.int64)
+    mode = np.where(np.isnan(how), Mode.Unknown, how).astype(np.int64)
+    change = np.ones(len(begins), np.bool_)
+    change[1:] = False
+    for column in (state, code, waiting, mode):
+        change[1:] |= column[1:] != column[:-1]
+    at = np.flatnonzero(change)
+    last = np.append(at[1:], len(begins)) - 1
+    rows = zip(
+        begins[at].tolist(),
+        ends[last].tolist(),
+        *(c[at].tolist() for c in (state, waiting, mode, code)),
+        strict=True,
+    )
+    return [StateRun(b, e, None if s < 0 else s, w, m, c) for b, e, s, w, m, c in rows]
