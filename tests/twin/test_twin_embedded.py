@@ -104,7 +104,7 @@ def test_merged_files_stay_for_readers_that_know_their_names(folder, monkeypatch
     named = {row[0] for row in w.database.execute("SELECT file FROM segment")}
     assert len(named) < 6
     assert len(files) > len(named)
-    monkeypatch.setattr("twin.historian.seal.RETIRED_KEEP_S", -1)
+    monkeypatch.setattr("twin.historian.retain.RETIRED_KEEP_S", -1)
     w.retain(0)
     assert {f.name for f in (folder / SAMPLES).iterdir()} == named
     reader = KIND.reader(folder)
@@ -126,7 +126,7 @@ def test_a_reader_whose_file_was_merged_away_asks_again(folder, monkeypatch):
 
     def late(*given):
         monkeypatch.setattr(reader.manifest, "scan", scan)
-        monkeypatch.setattr("twin.historian.seal.RETIRED_KEEP_S", -1)
+        monkeypatch.setattr("twin.historian.retain.RETIRED_KEEP_S", -1)
         put(w, T0 + 3)
         w.retain(0, force=True)
         w.retain(0)
@@ -196,7 +196,7 @@ def test_retention_keeps_the_last_row_before_the_cut(folder):
     w.retain(now)
     kept = reader.read(["a/x", "a/y"], 0, 10 * day)
     x = kept.source_time[kept.signal == 0].tolist()
-    assert x == [3 * day + 9, *(t for d in (4, 5) for t in (d * day, d * day + 9))]
+    assert x == [2 * day + 9, *(t for d in (3, 4, 5) for t in (d * day, d * day + 9))]
     assert kept.source_time[kept.signal == 1].tolist() == [2 * day]
     assert reader.as_of(["a/y"], now).value.tolist() == [2.0]
     late = SampleBatch.of([2, 2, 0], [day, day + 1, now], [1.0, 2.0, 3.0])

@@ -129,6 +129,13 @@ class HotLog:
         if len(rest):
             self.append(rest)
 
+    def cut(self, rows: int) -> "HotLog":
+        """The oldest rows as a log of their own; this one keeps the rest."""
+        oldest = HotLog()
+        oldest.append(_first(self.view(), rows))
+        self.drop(rows)
+        return oldest
+
     def newest(self, signal: Int32, time: Int64) -> Int64:
         """Position of the newest row of each (signal, time), -1 where there is none."""
         self._index()
@@ -173,3 +180,13 @@ def _merge_smallest(runs: list[tuple[Int64, Int64]]) -> list[tuple[Int64, Int64]
         np.concatenate([keys for keys, _ in small]), np.concatenate([at for _, at in small])
     )
     return [*rest, merged]
+
+
+def _first(batch: SampleBatch, rows: int) -> SampleBatch:
+    return SampleBatch(
+        batch.signal[:rows],
+        batch.source_time[:rows],
+        batch.value[:rows],
+        batch.status[:rows],
+        batch.received_time[:rows],
+    )

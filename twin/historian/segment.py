@@ -49,7 +49,7 @@ class SignalSpans:
     def of(cls, batch: SampleBatch) -> "SignalSpans":
         """From rows in segment order."""
         start = np.flatnonzero(np.diff(batch.signal, prepend=-1))
-        end = np.append(start[1:], len(batch))
+        end = np.append(start[1:], len(batch))[: len(start)]
         return cls(
             batch.signal[start],
             batch.source_time[start],
@@ -244,11 +244,15 @@ def as_batch(columns: dict[str, Any]) -> SampleBatch:
 
 def newest(batch: SampleBatch) -> SampleBatch:
     """The newest row of each (signal, source_time), by signal and time."""
-    rows = batch.sorted()
+    return newest_of_sorted(batch.sorted())
+
+
+def newest_of_sorted(rows: SampleBatch) -> SampleBatch:
+    """The same of rows in segment order."""
     if len(rows) < 2:
         return rows
-    same_as_next = (rows.signal[1:] == rows.signal[:-1]) & (
-        rows.source_time[1:] == rows.source_time[:-1]
+    same_as_next = (rows.source_time[1:] == rows.source_time[:-1]) & (
+        rows.signal[1:] == rows.signal[:-1]
     )
     if not same_as_next.any():
         return rows

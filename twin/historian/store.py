@@ -4,7 +4,8 @@ Only apsw opens it. The file holds the manifest of sealed segments, the marks, t
 and what does not fit a float64 column; it is the one place that says what exists.
 """
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ CREATE TABLE dirty (
     id INTEGER PRIMARY KEY AUTOINCREMENT, signal INTEGER NOT NULL, first INTEGER NOT NULL,
     upto INTEGER NOT NULL, UNIQUE (signal, first, upto)
 ) STRICT;
+CREATE TABLE built (day INTEGER PRIMARY KEY, upto INTEGER NOT NULL) STRICT;
 CREATE TABLE horizon (name TEXT PRIMARY KEY, at INTEGER NOT NULL) STRICT;
 """
 
@@ -159,6 +161,12 @@ def open_readable(folder: Path) -> apsw.Connection:
 def select(connection: apsw.Connection, query: str, parameters: Sequence[object] = ()) -> list[Any]:
     """All rows of a query, as tuples."""
     return connection.execute(query, parameters).fetchall()
+
+
+def retire(connection: apsw.Connection, files: Iterable[str]) -> None:
+    """Files that were replaced: they go in ten minutes of real time."""
+    at = int(time.time())
+    connection.executemany("INSERT INTO retired VALUES (?, ?)", [(file, at) for file in files])
 
 
 def shrink(connection: apsw.Connection) -> None:

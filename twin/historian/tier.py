@@ -4,16 +4,18 @@
 sorted by signal and start; table ``tier`` names them like ``segment`` names samples:
 
     tier         "minute", "hour", "day"
-    first, upto  ms UTC, half-open: the range the file is about; files of a tier never overlap
+    first, upto  ms UTC, half-open: what its spans lie in
     signals      ``SignalSpans``: signal, first, last (= upto, exclusive), rows (= cells); a signal
-                 may stand there more than once, with spans that do not overlap
+                 may stand there more than once; no two spans of a tier and signal overlap
 
 **A span is covered:** every row of that signal with a source time in it is in the cells, except
 where table ``dirty`` says otherwise (signal, first, upto; signal -1: all). What no span covers is
 read raw: it is too new, or too sparse to be worth cells (minutes only), or there is nothing.
 
-Table ``horizon`` (name, at): "built": rows later than this were never in cells; "raw", "minute",
-"hour", "day": what is older than this is gone (of raw, each signal's last row remains).
+Where the plant's midnight is not on a full hour, the hour with it in is two cells, so a day is
+always made of whole hour cells. Table ``horizon`` (name, at): what is older than this is gone, for
+"raw" (each signal's last row remains), "minute", "hour" and "day". Table ``built`` (day, upto):
+UTC days since 1970 that have cells, up to which time; only there a late row marks something dirty.
 """
 
 import secrets
@@ -24,11 +26,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+import apsw
 import numpy as np
 
 from plant.flow.sample import Int64
-from twin.historian.cell import COLUMNS, Cells
+from plant.model.signal import SignalKind
+from twin.historian.cell import COLUMNS, Cells, Rules
 from twin.historian.segment import DAY_MS, write_parquet
+from twin.historian.store import select
 
 if TYPE_CHECKING:
     import duckdb
@@ -66,11 +71,19 @@ def edges_of(tier: str, start: int, end: int, zone: str = "UTC") -> Int64:
     [3600000, 7200000, 10800000]
     >>> edges_of("day", 0, 1, "Asia/Shanghai").tolist()
     [-28800000, 57600000]
+    >>> [t // 60_000 for t in edges_of("hour", 18 * HOUR_MS, 19 * HOUR_MS, "Asia/Kolkata").tolist()]
+    [1080, 1110, 1140]
     """
     if tier == "day":
         return _midnights(start, end, zone)
     width = MINUTE_MS if tier == "minute" else HOUR_MS
-    return np.arange(start // width, -(-end // width) + 1, dtype=np.int64) * width
+    edges = np.arange(start // width, -(-end // width) + 1, dtype=np.int64) * width
+    if tier == "hour" and zone != "UTC":
+        midnights = _midnights(start, end, zone)
+        inside = (midnights > edges[0]) & (midnights < edges[-1]) & (midnights % width != 0)
+        if inside.any():
+            edges = np.sort(np.append(edges, midnights[inside]))
+    return edges
 
 
 def _midnights(start: int, end: int, zone: str) -> Int64:
@@ -113,3 +126,15 @@ def scan_cells(
             for column, kind in ((found[name], kind) for name, kind in COLUMNS.items())
         )
     )
+
+
+def read_rules(db: apsw.Connection) -> Rules:
+    """How each signal's cells are made, by its id in the database."""
+    known = select(db, "SELECT id, kind, modulus, hold_ms FROM signal")
+    size = 1 + max((row[0] for row in known), default=0)
+    rules = Rules(np.zeros(size, np.int64), np.full(size, np.nan), np.zeros(size, np.bool_))
+    for id_, kind, modulus, hold_ms in known:
+        rules.hold_ms[id_] = hold_ms
+        rules.modulus[id_] = np.nan if modulus is None else modulus
+        rules.counter[id_] = kind == SignalKind.COUNTER.value
+    return rules

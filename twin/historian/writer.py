@@ -5,9 +5,10 @@ lock only while it takes what to seal and while it names the new file in the man
 """
 
 import fcntl
+import math
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from plant.errors import Unavailable
 from plant.flow.port import Commit, Series
 from plant.flow.sample import Gap, Int32, Int64, SampleBatch
+from twin.historian.dirt import Dirt, Touched
 from twin.historian.duplicate import new_rounds
 from twin.historian.hot import HotLog, decode_hot, encode_hot
 from twin.historian.record import write_records
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     import duckdb
 
     from twin.historian.embedded import Embedded
+    from twin.historian.seal import Part
 
 _NEVER = np.iinfo(np.int64).min
 
@@ -63,9 +66,14 @@ class EmbeddedWriter:
         self._id: Int32 = np.empty(0, np.int32)  # database id of each declared series, -1: none yet
         self._top: Int64 = np.empty(0, np.int64)  # greatest source time stored, by database id
         self._received = 0
+        self.touched: dict[int, float] = {}
+        """When a day was last sealed into, by the monotonic clock."""
+        self.merged = -math.inf
+        """When big segments were last merged."""
         from twin.historian.seal import remove_orphans
 
         try:
+            self.dirt = Dirt(self.database)
             self._load()
             remove_orphans(self)
         except BaseException:
@@ -134,12 +142,15 @@ class EmbeddedWriter:
             ids_before = self._id.copy()
             received = max(now, self._received + 1)
             stored: list[tuple[int, SampleBatch]] = []
+            touched: list[Touched] = []
             try:
                 with writing(self.database) as db:
                     for k, rows in enumerate(self._new(db, commit.samples)):
                         rows = rows.received(received + k)  # noqa: PLW2901
-                        stored.append((_insert_hot(db, rows), rows))
-                        last = received + k
+                        first, last = int(rows.source_time.min()), int(rows.source_time.max())
+                        stored.append((_insert_hot(db, rows, first, last), rows))
+                        touched += self.dirt.touched(rows, first, last)
+                    self.dirt.mark(db, touched)
                     last = received + max(len(stored) - 1, 0)
                     series = [t.signal for t in commit.texts] + [w.signal for w in commit.waveforms]
                     self._known(db, np.array(series, np.int64))
@@ -154,6 +165,7 @@ class EmbeddedWriter:
                 raise
             for id_, rows in stored:
                 self._remember(id_, rows)
+            self.dirt.marked(touched)
             self._received = last
             return last
 
@@ -264,9 +276,13 @@ class EmbeddedWriter:
 
     def retain(self, now: int, force: bool = False) -> None:
         """See ``HistorianWriter``."""
-        from twin.historian.seal import retain
+        from twin.historian.retain import retain
 
         retain(self, now, force)
+
+    def touch(self, parts: Iterable["Part"]) -> None:
+        """Remember that days got new rows."""
+        self.touched.update((part.day, time.monotonic()) for part in parts)
 
     def close(self) -> None:
         """See ``HistorianWriter``."""
@@ -284,13 +300,13 @@ def _touches(spans: SignalSpans, rows: SampleBatch) -> bool:
     return bool(((at >= 0) & inside).any())
 
 
-def _insert_hot(db: apsw.Connection, rows: SampleBatch) -> int:
+def _insert_hot(db: apsw.Connection, rows: SampleBatch, first: int, last: int) -> int:
     db.execute(
         "INSERT INTO hot (received, first, last, rows, data) VALUES (?, ?, ?, ?, ?)",
         (
             int(rows.received_time[0]),
-            int(rows.source_time.min()),
-            int(rows.source_time.max()),
+            first,
+            last,
             len(rows),
             encode_hot(rows),
         ),
