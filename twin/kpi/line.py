@@ -8,7 +8,8 @@ from plant.flow.port import HistorianReader
 from plant.model.plant import Plant
 from twin.kpi.kpi import Kpi
 from twin.kpi.log import MachineLog, line_log, read_log
-from twin.kpi.measure import By, active, kpis
+from twin.kpi.measure import By, kpis
+from twin.kpi.stop import active
 
 
 @dataclass(frozen=True, slots=True)

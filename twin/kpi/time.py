@@ -198,7 +198,8 @@ def _cuts(log: MachineLog) -> Int64:
 def _keys(log: MachineLog, at: Int64, codes: dict[str, int], keys: Sequence[StopKey]) -> Int64:
     begins = np.array([s.start for s in log.states], np.int64)
     run = np.searchsorted(begins, at, "right") - 1
-    state = np.array([-1 if s.state is None else s.state for s in log.states], np.int64)[run]
+    state = np.array([s.state or -1 for s in log.states], np.int64)[run]
+    state = np.where(state < len(PackML), state, -1)
     waiting = np.array([s.waiting for s in log.states], np.int64)[run]
     mode = np.array([s.mode for s in log.states], np.int64)[run]
     stated = _words(log.modes, MODES)[_place(log.modes, at)]
