@@ -119,12 +119,25 @@ class Recount:
         self.pieces = self._pieces()
         self._book_times()
         self._count_units()
+        self._book_readable()
 
     def hold(self, name):
         return self.log["hold"].get(f"{self.log['asset']}/{name}") or HOLD
 
     def row(self, key):
-        names = ("pot", "pbt", "unknown", "apt", "asut", "adet", "adot", "pq", "gq", "pq_unknown")
+        names = (
+            "pot",
+            "pbt",
+            "unknown",
+            "apt",
+            "asut",
+            "adet",
+            "adot",
+            "pq",
+            "gq",
+            "pq_unknown",
+            "readable",
+        )
         return self.rows.setdefault(key, dict.fromkeys(names, 0) | {"products": {}})
 
     def shift(self, time):
@@ -217,6 +230,27 @@ class Recount:
                     units = row["products"].setdefault(product, [0, 0])
                     units[0] += step * made
                     units[1] += step * good
+
+    def _book_readable(self):
+        """Known planned time in which every counter could be read."""
+        named = [
+            (id, known_rows(self.log, f"{self.log['asset']}/{id}"))
+            for id, _, _ in self.log["counters"]
+        ]
+        cuts = {
+            t for id, rows in named for time, _, _ in rows for t in (time, time + self.hold(id))
+        }
+        for begin, end, books, _ in self.pieces:
+            shift = self.shift(begin)
+            if shift is None or not shift[1] or books in ("pdt", "unknown"):
+                continue
+            if any(s <= begin < e for s, e in shift[4]):
+                continue
+            inner = sorted({begin, end, *(t for t in cuts if begin < t < end)})
+            for a, b in pairwise(inner):
+                if all(held_at(rows, self.hold(id), a) is not None for id, rows in named):
+                    self.row("")["readable"] += b - a
+                    self.row(shift[0])["readable"] += b - a
 
     def _unknown(self, begin, end):
         total = 0

@@ -48,6 +48,8 @@ def _agrees(log, reader):
         }  # fmt: skip
         assert found == {k: expected[k] for k in found}, row.key
         assert t.aupt == expected["apt"] + expected["asut"]
+        if t.known:
+            assert round(row.count_coverage * t.known) == expected["readable"]
         if row.gq is not None:
             assert row.gq == expected["gq"]
         products = {p.product: [p.pq, p.gq] for p in row.products if p.pq or p.gq}

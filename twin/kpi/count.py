@@ -142,7 +142,7 @@ def _readable(
         return np.array([start], np.int64), np.array([False])
     usable, time = _usable(rows), rows.source_time
     ends = np.minimum(np.append(time[1:], end), time + hold_ms)
-    at = np.concatenate([[start], time, ends])
+    at = np.concatenate([time[:1] - 1, time, ends])
     value = np.concatenate([[False], usable, np.zeros(len(time), np.bool_)])
     order = np.lexsort((value, at))  # of one moment, what begins comes after what ends
     at, value = at[order], value[order]

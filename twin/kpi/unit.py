@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plant.flow.sample import Float64, Int64
-from twin.kpi.count import Counts
+from twin.kpi.count import GOOD, REJECT, Counts
 from twin.kpi.kpi import Measured, ProductCount
 from twin.kpi.log import MachineLog
 from twin.kpi.row import RowOf, product_name, table
@@ -34,7 +34,8 @@ def put_units(
     lost, outside = units(worked & unknown, counts.made), units(~worked, counts.made)
     planned = np.where(band.planned, band.ms, 0)
     time = table(of_piece, band.product, planned, shape)
-    source = (counts.asset, counts.signals[0]) if counts.measured else None
+    told_by = GOOD if GOOD in counts.signals else REJECT
+    source = (counts.asset, told_by) if counts.measured else None
     for i, measured in enumerate(rows):
         measured.counted = True
         measured.quality_source = source
