@@ -1,13 +1,14 @@
 """The web application: routes, security headers, the dashboard's files."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
+from fastapi.routing import APIRoute
 from fastapi.staticfiles import StaticFiles
 from starlette.middleware.gzip import GZipMiddleware
 
@@ -69,10 +70,14 @@ def create_app(kaikou: State) -> FastAPI:
     def misread(request: Request, error: RequestValidationError) -> Response:
         return JSONResponse({"detail": "; ".join(map(_plainly, error.errors()))}, 422)
 
+    methods: dict[str, set[str]] = {}
     for module in (session, plant, history, states, oee, statement, live):
         app.include_router(module.router, prefix="/api", responses=REFUSALS)
+        for route in module.router.routes:
+            if isinstance(route, APIRoute):
+                methods.setdefault(f"/api{route.path}", set()).update(route.methods or ())
     app.include_router(operation.router)
-    _serve_dashboard(app)
+    _serve_dashboard(app, methods)
     return app
 
 
@@ -82,7 +87,7 @@ def _plainly(problem: Mapping[str, Any]) -> str:
     return f"{where}: {problem['msg']}"
 
 
-def _serve_dashboard(app: FastAPI) -> None:
+def _serve_dashboard(app: FastAPI, methods: Mapping[str, Collection[str]]) -> None:
     index = STATIC / "index.html"
     if (STATIC / "assets").is_dir():
         app.mount("/assets", StaticFiles(directory=STATIC / "assets"), name="assets")
@@ -90,6 +95,9 @@ def _serve_dashboard(app: FastAPI) -> None:
     @app.get("/{page:path}", include_in_schema=False)
     def dashboard(page: str) -> Response:
         """Any page of the dashboard; its router reads the address itself."""
+        if f"/{page}" in methods:
+            headers = {"Allow": ", ".join(sorted(methods[f"/{page}"]))}
+            raise HTTPException(405, f"/{page} takes {headers['Allow']}", headers)
         if page.startswith(("api/", "assets/")):
             raise HTTPException(404, f"nothing at /{page}")
         file = (STATIC / page).resolve()

@@ -62,14 +62,23 @@ class Times:
 
 Range = Annotated[Times, Depends()]
 
+MAX_PATHS = 1000
+"""So many fit in an address; ``/api/live`` takes more."""
+
+Paths = Annotated[list[str], Query(max_length=MAX_PATHS, description="signal paths; repeat it")]
+
 REFUSALS: dict[int | str, dict[str, object]] = {
+    400: {"model": RefusalAnswer, "description": "Not to be read as a question at all"},
     401: {"model": RefusalAnswer, "description": "Nobody is logged in"},
     403: {"model": RefusalAnswer, "description": "Without the right, or sent from another site"},
     422: {"model": RefusalAnswer, "description": "What is wrong with the question"},
 }
 """Answers that any route behind the log-in may give."""
-HISTORY_REFUSALS: dict[int | str, dict[str, object]] = {
+NOT_THERE: dict[int | str, dict[str, object]] = {
     404: {"model": RefusalAnswer, "description": "The plant has no such signal or asset"},
+}
+HISTORY_REFUSALS: dict[int | str, dict[str, object]] = {
+    **NOT_THERE,
     503: {"model": RefusalAnswer, "description": "The historian is away"},
 }
 """Besides, of a route that asks the historian."""

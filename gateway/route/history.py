@@ -13,7 +13,16 @@ from gateway.answer.history import (
     GapAnswer,
     HistoryAnswer,
 )
-from gateway.query import FOREVER_MS, HISTORY_REFUSALS, KnownAt, Path, Range, number, wrong
+from gateway.query import (
+    FOREVER_MS,
+    HISTORY_REFUSALS,
+    MAX_PATHS,
+    KnownAt,
+    Path,
+    Range,
+    number,
+    wrong,
+)
 from gateway.state import VIEWER, state
 from gateway.stream import encode
 from plant.flow.sample import SampleBatch
@@ -23,7 +32,6 @@ from plant.model.signal import SignalKind
 router = APIRouter(tags=["history"], dependencies=[VIEWER], responses=HISTORY_REFUSALS)
 
 MAX_BUCKETS = 20_000
-MAX_PATHS = 10_000
 
 
 def _json(body: dict[str, Any]) -> Response:

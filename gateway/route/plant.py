@@ -1,13 +1,14 @@
 """The plant tree and the newest values."""
 
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from gateway import VERSION
 from gateway.answer.history import ColumnsAnswer
 from gateway.answer.plant import PlantAnswer, plant_answer
+from gateway.query import NOT_THERE, Paths
 from gateway.state import VIEWER, state
 from gateway.stream import encode
 
@@ -20,8 +21,8 @@ def plant(request: Request) -> PlantAnswer:
     return plant_answer(state(request).plant, VERSION)
 
 
-@router.get("/latest", response_model=ColumnsAnswer)
-def latest(request: Request, path: Annotated[list[str], Query(max_length=10_000)]) -> Any:
+@router.get("/latest", response_model=ColumnsAnswer, responses=NOT_THERE)
+def latest(request: Request, path: Paths) -> Any:
     """The newest sample of each path, in the order asked for."""
     kaikou = state(request)
     live = kaikou.live

@@ -24,6 +24,7 @@ router = APIRouter(tags=["statements"])
 
 Operator = Annotated[Person, OPERATOR]
 REFUSALS: dict[int | str, dict[str, object]] = {
+    413: {"model": RefusalAnswer, "description": "Longer than anybody types"},
     429: {"model": RefusalAnswer, "description": "One person states too much in a minute"},
     503: {"model": RefusalAnswer, "description": "The twin does not answer within 5 s"},
 }
