@@ -123,7 +123,7 @@ class SampleBatch:
 
     def sorted(self) -> Self:
         """By (signal, source_time, received_time): the order in which segments keep them."""
-        return self.take(np.lexsort((self.received_time, self.source_time, self.signal)))
+        return self.take(_order(self.signal, self.source_time, self.received_time))
 
     def same_as(self, other: "SampleBatch") -> bool:
         """Equal column by column, NaN equal to NaN, received_time left out."""
@@ -133,6 +133,29 @@ class SampleBatch:
             and np.array_equal(self.value, other.value, equal_nan=True)
             and np.array_equal(self.status, other.status)
         )
+
+
+_SPAN_MS = 1 << 42
+_SIGNALS = 1 << 20
+
+
+def _order(signal: Int32, time: Int64, received: Int64) -> Int64:
+    """Order by all three, several times faster than ``lexsort``: rows come nearly sorted."""
+    if not len(signal):
+        return np.empty(0, np.int64)
+    least = int(time.min())
+    narrow = int(time.max()) - least < _SPAN_MS and 0 <= int(signal.min()) <= int(signal.max())
+    if not narrow or int(signal.max()) >= _SIGNALS:
+        return np.lexsort((received, time, signal))
+    short = signal.astype(np.uint16) if int(signal.max()) < 1 << 16 else signal
+    order = np.argsort(short, kind="stable")  # a radix sort
+    key = ((signal.astype(np.int64) << 42) + (time - least))[order]
+    again = np.argsort(key, kind="stable")  # made of runs that rise
+    order, key = order[again], key[again]
+    same = np.flatnonzero(key[1:] == key[:-1])
+    if len(same) and (received[order[same + 1]] < received[order[same]]).any():
+        return np.lexsort((received, time, signal))
+    return order
 
 
 @dataclass(frozen=True, slots=True, eq=False)

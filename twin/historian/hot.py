@@ -5,10 +5,12 @@ columns in memory for its look-ups, bounded by the sealing threshold.
 """
 
 import struct
+from collections.abc import Sequence
 
 import numpy as np
 
 from plant.flow.sample import Float64, Int32, Int64, SampleBatch, UInt32
+from twin.historian.presence import Presence
 
 _HEAD = struct.Struct("<BBHIq")  # format, flags, reserved, rows, least source time
 _FORMAT = 1
@@ -71,101 +73,128 @@ def hot_key(signal: Int32, time: Int64) -> Int64:
 
 
 class HotLog:
-    """Everything hot, in order of commit, in columns that grow, with a lazy index by key.
+    """Everything hot, in order of commit, with a lazy index by signal and source time.
 
-    The index is a handful of sorted runs; it is only built when a row is looked up, because in
-    most plants every sample is newer than what its signal has.
+    A commit's columns are kept as they came and joined when somebody wants to see them all. Who
+    looks rows up asks for ``seek``: a Bloom filter then tells new rows from those to be looked
+    for, and a handful of sorted runs, made when first needed, finds these.
     """
 
     _RUNS = 12
 
-    def __init__(self) -> None:
+    def __init__(self, *, seek: bool = False) -> None:
         self.rows = 0
-        self._batch = SampleBatch.empty()
+        self._joined = _Growing()
+        self._fresh: list[SampleBatch] = []
+        self._presence = Presence() if seek else None
         self._indexed = 0
         self._runs: list[tuple[Int64, Int64]] = []
 
     def append(self, batch: SampleBatch) -> None:
-        """Add a commit's rows; ``received_time`` is set."""
-        need = self.rows + len(batch)
-        if need > len(self._batch):
-            self._grow(max(need, 2 * len(self._batch), 4096))
-        at = slice(self.rows, need)
-        for name in ("signal", "source_time", "value", "status", "received_time"):
-            getattr(self._batch, name)[at] = getattr(batch, name)
-        self.rows = need
-
-    def _grow(self, size: int) -> None:
-        old, n = self._batch, self.rows
-        new = SampleBatch(
-            np.empty(size, np.int32),
-            np.empty(size, np.int64),
-            np.empty(size, np.float64),
-            np.empty(size, np.uint32),
-            np.empty(size, np.int64),
-        )
-        for name in ("signal", "source_time", "value", "status", "received_time"):
-            getattr(new, name)[:n] = getattr(old, name)[:n]
-        self._batch = new
+        """Add a commit's rows; ``received_time`` is set and nobody writes to them again."""
+        self._fresh.append(batch)
+        self.rows += len(batch)
+        if self._presence is not None:
+            if self._presence.full(len(batch)):
+                self._presence.grow(self.rows)
+                everything = self.view()
+                self._presence.add(everything.signal, everything.source_time)
+            else:
+                self._presence.add(batch.signal, batch.source_time)
 
     def view(self, start: int = 0) -> SampleBatch:
         """The rows from ``start`` on; they are never written to again."""
-        b, n = self._batch, self.rows
-        return SampleBatch(
-            b.signal[start:n],
-            b.source_time[start:n],
-            b.value[start:n],
-            b.status[start:n],
-            b.received_time[start:n],
-        )
+        if self._fresh:
+            self._joined.extend(self._fresh)
+            self._fresh = []
+        return self._joined.view(start, self.rows)
 
-    def drop(self, rows: int) -> None:
-        """Forget the oldest rows: they are sealed."""
+    def after(self, rows: int) -> "HotLog":
+        """A log of what came after so many rows; this one is left as it is."""
+        log = HotLog(seek=self._presence is not None)
         rest = self.view(rows)
-        self.rows = 0
-        self._batch = SampleBatch.empty()
-        self._indexed = 0
-        self._runs = []
         if len(rest):
-            self.append(rest)
-
-    def cut(self, rows: int) -> "HotLog":
-        """The oldest rows as a log of their own; this one keeps the rest."""
-        oldest = HotLog()
-        oldest.append(_first(self.view(), rows))
-        self.drop(rows)
-        return oldest
+            log.append(rest)
+        return log
 
     def newest(self, signal: Int32, time: Int64) -> Int64:
         """Position of the newest row of each (signal, time), -1 where there is none."""
-        self._index()
         found = np.full(len(signal), -1, np.int64)
-        key = hot_key(signal, time)
+        if not self.rows:
+            return found
+        if self._presence is None:
+            some = np.arange(len(signal))
+        else:
+            some = np.flatnonzero(self._presence.maybe(signal, time))
+            if not len(some):
+                return found
+        rows = self._index()
+        key = hot_key(signal[some], time[some])
         for keys, places in self._runs:
             low = np.searchsorted(keys, key, "left")
             high = np.searchsorted(keys, key, "right")
             for i in np.flatnonzero(high > low):
                 place = places[low[i] : high[i]]
-                same = (self._batch.signal[place] == signal[i]) & (
-                    self._batch.source_time[place] == time[i]
-                )
+                at = some[i]
+                same = (rows.signal[place] == signal[at]) & (rows.source_time[place] == time[at])
                 if same.any():
-                    found[i] = max(found[i], int(place[same].max()))
+                    found[at] = max(found[at], int(place[same].max()))
         return found
 
-    def _index(self) -> None:
-        if self._indexed == self.rows:
-            return
-        fresh = self.view(self._indexed)
-        self._runs.append(
-            _sorted_run(
-                hot_key(fresh.signal, fresh.source_time),
-                np.arange(self._indexed, self.rows, dtype=np.int64),
+    def _index(self) -> SampleBatch:
+        rows = self.view()
+        if self._indexed < self.rows:
+            fresh = _slice(rows, self._indexed, self.rows)
+            self._runs.append(
+                _sorted_run(
+                    hot_key(fresh.signal, fresh.source_time),
+                    np.arange(self._indexed, self.rows, dtype=np.int64),
+                )
             )
-        )
-        self._indexed = self.rows
-        while len(self._runs) > self._RUNS:
-            self._runs = _merge_smallest(self._runs)
+            self._indexed = self.rows
+            while len(self._runs) > self._RUNS:
+                self._runs = _merge_smallest(self._runs)
+        return rows
+
+
+class _Growing:
+    """Columns that grow at their end."""
+
+    def __init__(self) -> None:
+        self._rows = 0
+        self._batch = SampleBatch.empty()
+
+    def extend(self, batches: Sequence[SampleBatch]) -> None:
+        more = SampleBatch.concat(batches)
+        if not len(more):
+            return
+        need = self._rows + len(more)
+        if not self._rows:
+            self._batch = more
+        elif need > len(self._batch):
+            size = max(need, 2 * self._rows)
+            columns = []
+            for name in _NAMES:
+                column = getattr(self._batch, name)
+                new = np.empty(size, column.dtype)
+                new[: self._rows] = column[: self._rows]
+                new[self._rows : need] = getattr(more, name)
+                columns.append(new)
+            self._batch = SampleBatch(*columns)
+        else:
+            for name in _NAMES:
+                getattr(self._batch, name)[self._rows : need] = getattr(more, name)
+        self._rows = need
+
+    def view(self, start: int, end: int) -> SampleBatch:
+        return _slice(self._batch, start, end)
+
+
+_NAMES = ("signal", "source_time", "value", "status", "received_time")
+
+
+def _slice(batch: SampleBatch, start: int, end: int) -> SampleBatch:
+    return SampleBatch(*(getattr(batch, name)[start:end] for name in _NAMES))
 
 
 def _sorted_run(keys: Int64, places: Int64) -> tuple[Int64, Int64]:
@@ -180,13 +209,3 @@ def _merge_smallest(runs: list[tuple[Int64, Int64]]) -> list[tuple[Int64, Int64]
         np.concatenate([keys for keys, _ in small]), np.concatenate([at for _, at in small])
     )
     return [*rest, merged]
-
-
-def _first(batch: SampleBatch, rows: int) -> SampleBatch:
-    return SampleBatch(
-        batch.signal[:rows],
-        batch.source_time[:rows],
-        batch.value[:rows],
-        batch.status[:rows],
-        batch.received_time[:rows],
-    )

@@ -168,7 +168,7 @@ class Manifest:
         while self._hot_ids and (least is None or self._hot_ids[0][0] < least):
             sealed += self._hot_ids.popleft()[1]
         if sealed:
-            self._hot.drop(sealed)
+            self._hot = self._hot.after(sealed)
         have = self._hot_ids[-1][0] if self._hot_ids else -1
         if greatest is not None and greatest > have:
             query = "SELECT id, received, data FROM hot WHERE id > ? ORDER BY id"

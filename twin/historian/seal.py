@@ -136,7 +136,7 @@ def seal(writer: "EmbeddedWriter", force: bool = False) -> int:
                 part.name(db, level=0)
                 part.extend_signals(db)
             db.execute("DELETE FROM hot WHERE id <= ?", (hot_id,))
-        writer.warm = writer.hot.cut(len(rows))
+        writer.warm, writer.hot = writer.hot, writer.hot.after(len(rows))
         writer.warm_files = frozenset(part.file for part in parts)
         writer.hot_since = time.monotonic() if writer.hot.rows else None
         writer.touch(parts)

@@ -55,7 +55,7 @@ class EmbeddedWriter:
         except BaseException:
             self._guard.close()
             raise
-        self.hot = HotLog()
+        self.hot = HotLog(seek=True)
         self.warm = HotLog()
         """What was sealed last, for late rows; ``warm_files`` are the segments that hold it."""
         self.warm_files: frozenset[str] = frozenset()
@@ -195,14 +195,12 @@ class EmbeddedWriter:
     def _new(self, db: apsw.Connection, samples: SampleBatch) -> Sequence[SampleBatch]:
         if not len(samples):
             return []
-        if (self._id[samples.signal] < 0).any():
+        signal = self._id[samples.signal]
+        if signal.min() < 0:
             self._known(db, samples.signal)
+            signal = self._id[samples.signal]
         rows = SampleBatch(
-            self._id[samples.signal],
-            samples.source_time,
-            samples.value,
-            samples.status,
-            samples.received_time,
+            signal, samples.source_time, samples.value, samples.status, samples.received_time
         )
         return new_rounds(rows, self._top, lambda late: self._stored(db, late))
 
@@ -227,7 +225,8 @@ class EmbeddedWriter:
         for log in (self.hot, self.warm):
             place = log.newest(late.signal, late.source_time)
             found = np.flatnonzero((place >= 0) & ~there)
-            fill(found, log.view().take(place[found]))
+            if len(found):
+                fill(found, log.view().take(place[found]))
         missing = np.flatnonzero(~there)
         sealed = self._sealed(db, late.take(missing)) if len(missing) else late.take([])
         if len(sealed):
