@@ -30,6 +30,7 @@ class Influx(BaseModel):
     minute_days     of the one-minute tier; None: for ever, as hours and days are kept
     timezone        whose days the day tier has; the plant's
     gzip            compress what is written: for slow links, it costs more than it saves on a LAN
+    connections     that large commits are written over
     timeout_s       of one request
     ca_file         certificate authority of the server, where the system does not know it
     """
@@ -45,6 +46,7 @@ class Influx(BaseModel):
     minute_days: float | None = Field(None, gt=0)
     timezone: str = "UTC"
     gzip: bool = False
+    connections: int = Field(2, ge=1, le=16)
     timeout_s: float = Field(30.0, gt=0)
     ca_file: Path | None = None
 

@@ -30,6 +30,8 @@ from twin.historian.influx.table import Record, records
 GRANULE_MS = 10_000
 LEASE_MS = 2_000
 """Received times are given out so far ahead; after a crash they go on behind that."""
+LEASE_MAX_MS = 30_000
+"""At most, where commits come seldom."""
 
 HOUR_MS = 3_600_000
 _SPANS = 16

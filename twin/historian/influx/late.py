@@ -4,7 +4,7 @@ Only rows at or before their series' latest are looked up, in memory first. What
 answer left behind is stored but was never known: it equals what comes again, in its own order.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -29,6 +29,13 @@ class Round:
 
     rows: SampleBatch
     rev: Mapping[int, int]
+
+    def parts(self, size: int) -> Iterator[tuple[SampleBatch, Mapping[int, int]]]:
+        """The same in pieces."""
+        for at in range(0, len(self.rows), size):
+            rows = self.rows.take(np.arange(at, min(at + size, len(self.rows))))
+            rev = {i - at: n for i, n in self.rev.items() if at <= i < at + size}
+            yield rows, rev
 
 
 @dataclass(slots=True)

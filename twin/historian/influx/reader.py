@@ -146,18 +146,13 @@ class InfluxReader:
         entry = self.registry([path]).find(path)
         if entry is None:
             return aggregate(SampleBatch.empty(), SampleBatch.empty(), window)
-        series = entry.series
         carried = self.latest([entry], start - 1, known_at)
-        if series.kind is SignalKind.COUNTER and is_bad(carried.status).any():
+        if entry.series.kind is SignalKind.COUNTER and is_bad(carried.status).any():
             usable = self.latest([entry], start - 1, known_at, usable=True)
             carried = SampleBatch.concat([usable, carried])
-        rows = SampleBatch.empty()
-        if start < end:
-            rows = newest(self.rows([entry], start, end, known_at, timed=False))
-        return aggregate(
-            carried, rows, window,
-            kind=series.kind, modulus=series.modulus, hold_ms=series.hold_ms,
-        )  # fmt: skip
+        from twin.historian.influx.sight import total
+
+        return total(self, entry, window, carried, known_at)
 
     def trend(
         self, path: str, start: int, end: int, px: int = 2000, known_at: int | None = None

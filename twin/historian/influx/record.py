@@ -80,14 +80,24 @@ def gap_point(gap: Gap, received: int) -> Point:
     return Point("gap", tags(edge=gap.edge), gap.first, fields, received, gap.edge, True)
 
 
-def new_lines(server: Server, points: Sequence[Point], same_known: bool = False) -> list[
-    tuple[Point, str]
-]:  # fmt: skip
+@dataclass(frozen=True, slots=True)
+class _Version:
+    """What is stored, or about to be, of one set of tags and time."""
+
+    received: int
+    rev: int
+    fields: str
+
+
+def new_lines(
+    server: Server, points: Sequence[Point], same_known: bool = False
+) -> list[tuple[Point, str]]:
     """Points that are new, with their lines; one query a measurement for what is stored.
 
-    ``same_known``: what is stored with the same received time is the same (for ``adopt``).
+    Of two texts of one signal, time and commit the later stands. ``same_known``: what is stored
+    with the same received time is the same (for ``adopt``).
     """
-    found: list[tuple[Point, str]] = []
+    found: dict[tuple[str, str, int, int], tuple[Point, str]] = {}
     for measurement in dict.fromkeys(p.measurement for p in points):
         some = [p for p in points if p.measurement == measurement]
         stored = _stored(server, measurement, some)
@@ -95,28 +105,28 @@ def new_lines(server: Server, points: Sequence[Point], same_known: bool = False)
             versions = stored.setdefault((point.tags, point.time), [])
             if _known(point, versions, same_known):
                 continue
-            found.append((point, point.line(len(versions))))
-            versions.append((point.received, point.fields))
-    return found
+            rev = max((v.rev for v in versions), default=-1) + 1
+            if versions and versions[-1].received == point.received and not point.once:
+                rev = versions.pop().rev
+            found[measurement, point.tags, point.time, rev] = point, point.line(rev)
+            versions.append(_Version(point.received, rev, point.fields))
+    return list(found.values())
 
 
-def _known(point: Point, versions: Sequence[tuple[int, str]], same_known: bool) -> bool:
+def _known(point: Point, versions: Sequence[_Version], same_known: bool) -> bool:
+    if point.once and any(v.fields == point.fields for v in versions):
+        return True
     if same_known:
-        return any(received == point.received for received, _ in versions) or (
-            point.once and any(fields == point.fields for _, fields in versions)
-        )
-    if point.once:
-        return any(fields == point.fields for _, fields in versions)
-    newest = max(versions, default=None, key=lambda v: v[0])
-    return newest is not None and newest[1] == point.fields
+        return any(v.received == point.received for v in versions) and not point.once
+    return bool(versions) and not point.once and versions[-1].fields == point.fields
 
 
 def _stored(
     server: Server, measurement: str, points: Sequence[Point]
-) -> dict[tuple[str, int], list[tuple[int, str]]]:
-    """(tags, time) -> versions of it as (received time, fields)."""
+) -> dict[tuple[str, int], list[_Version]]:
+    """(tags, time) -> versions of it, newest last."""
     wanted = {(p.tags, p.time) for p in points}
-    found: dict[tuple[str, int], list[tuple[int, str]]] = {}
+    found: dict[tuple[str, int], list[_Version]] = {}
     bucket = server.settings.bucket(BUCKET[measurement])
     hour = 3_600_000
     near = merged([(p.time // hour, p.time // hour) for p in points])
@@ -126,9 +136,11 @@ def _stored(
             shown = {n: unlabel(v) for n, v in record.tags.items() if n != "rev"}
             key = tags(**dict(sorted(shown.items()))), record.time
             if key in wanted:
-                found.setdefault(key, []).append((record.integer("rt"), _fields(record)))
+                rev = int(record.tags.get("rev", 0))
+                version = _Version(record.integer("rt"), rev, _fields(record))
+                found.setdefault(key, []).append(version)
     for versions in found.values():
-        versions.sort(key=lambda v: v[0])
+        versions.sort(key=lambda v: (v.received, v.rev))
     return found
 
 

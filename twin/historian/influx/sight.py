@@ -8,12 +8,14 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from plant.flow.port import Series, Trend
-from plant.flow.sample import Int64, SampleBatch
+from plant.flow.port import Aggregate, Series, Trend
+from plant.flow.sample import SampleBatch
+from plant.model.signal import SignalKind
+from twin.historian.aggregate import Window
 from twin.historian.cell import Cells
 from twin.historian.influx import flux
 from twin.historian.influx.cell import cells_of_result
@@ -22,8 +24,8 @@ from twin.historian.influx.line import joined
 from twin.historian.influx.series import Entry
 from twin.historian.influx.table import records
 from twin.historian.influx.tier import DENSE
+from twin.historian.seen import draw, inside, sum_up, without
 from twin.historian.segment import newest
-from twin.historian.sight import draw
 from twin.historian.tier import MINUTE_MS
 from twin.historian.trend import Plan, row_trend
 
@@ -46,7 +48,21 @@ def trend(reader: "InfluxReader", path: str, span: Range, px: int, known_at: int
         return row_trend(SampleBatch.empty(), SampleBatch.empty(), 0)
     held = reader.latest([entry], start - 1, known_at)
     sight = Sight.of(reader, entry, span, known_at, plan.cell_ms)
-    return draw(cast("Any", sight), plan, _first(held))
+    return draw(sight, plan, _first(held))
+
+
+def total(
+    reader: "InfluxReader", entry: Entry, window: Window, carried: SampleBatch, known_at: int | None
+) -> Aggregate:
+    """See ``HistorianReader.aggregate``; of cells where start and width fall on their edges."""
+    width = 1
+    if known_at is None and entry.series.kind is not SignalKind.STATE:  # cells tell no durations
+        on_edges = (
+            c for c in (HOUR_MS, MINUTE_MS) if not (window.start % c or window.width_ms % c)
+        )
+        width = next(on_edges, 1)
+    sight = Sight.of(reader, entry, (window.start, window.end), known_at, width)
+    return sum_up(sight, window, _first(carried))
 
 
 def _first(rows: SampleBatch) -> SampleBatch:
@@ -65,6 +81,7 @@ class Sight:
     known_at: int | None
     found: Cells
     unread: Sequence[Range]
+    cell_ms: int
 
     @classmethod
     def of(
@@ -83,7 +100,9 @@ class Sight:
                 gone = _gone(reader)
                 clean = without(clean, [gone, *((h, h + HOUR_MS) for h in sparse if h >= gone[1])])
                 cells = stored(reader, "minute", entry, clean) if clean else Cells.empty()
-        return cls(reader, entry, *span, known_at, cells, without(whole, clean))
+        return cls(
+            reader, entry, *span, known_at, cells, without(whole, clean), width * bool(clean)
+        )
 
     @property
     def series(self) -> Series:
@@ -96,17 +115,19 @@ class Sight:
 
     def rows(self, ranges: Sequence[Range] | None = None) -> SampleBatch:
         """Raw rows of some ranges in order of time; None: all of it."""
-        return SampleBatch.concat(list(self.parts(ranges)))
+        return SampleBatch.concat([rows for _, rows in self.parts(ranges)])
 
-    def parts(self, ranges: Sequence[Range] | None = None) -> Iterator[SampleBatch]:
+    def parts(
+        self, ranges: Sequence[Range] | None = None
+    ) -> Iterator[tuple[Sequence[Range], SampleBatch]]:
         """The same in pieces, each of about as many rows as is worth one answer."""
         width = _DAY_MS
         for first, last in [(self.start, self.end)] if ranges is None else ranges:
             at = first
-            while at < last:
-                upto = min(at + width, last)
+            while at < last:  # a piece ends with a whole day, hour or minute, as buckets do
+                upto = min((at // width + 1) * width, last)
                 rows = self.reader.rows([self.entry], at, upto, self.known_at, timed=False)
-                yield _first(newest(rows))
+                yield [(at, upto)], _first(newest(rows))
                 at = upto
                 if len(rows) < _PART_ROWS // 4:
                     width *= 4
@@ -150,33 +171,5 @@ def stored(reader: "InfluxReader", which: str, entry: Entry, ranges: Sequence[Ra
     series = flux.among([entry.tags], 1 << 30)
     query = flux.cells(reader.settings.bucket(which), ranges[0][0], ranges[-1][1], series)
     found = cells_of_result(reader.server.query(query), {entry.tags: 0})
-    found = found.take(_inside(found.start, ranges)) if len(ranges) > 1 else found
+    found = found.take(inside(found.start, ranges)) if len(ranges) > 1 else found
     return replace(found, signal=np.zeros(len(found), np.int32))
-
-
-def without(ranges: Sequence[Range], holes: Sequence[Range]) -> list[Range]:
-    """Ordered ranges with ordered holes cut out.
-
-    >>> without([(0, 10), (20, 30)], [(2, 3), (9, 22)])
-    [(0, 2), (3, 9), (22, 30)]
-    """
-    found = []
-    for start, end in ranges:
-        at = start
-        for low, high in holes:
-            if high <= at or low >= end:
-                continue
-            if low > at:
-                found.append((at, low))
-            at = high
-        if at < end:
-            found.append((at, end))
-    return found
-
-
-def _inside(times: Int64, ranges: Sequence[Range]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    edges = np.array([t for span in ranges for t in span], np.int64)
-    inside: np.ndarray[tuple[int], np.dtype[np.bool_]] = (
-        np.searchsorted(edges, times, "right") % 2 == 1
-    )
-    return inside

@@ -20,6 +20,7 @@ from plant.flow.sample import Gap, Int32, SampleBatch
 from twin.historian.influx import flux
 from twin.historian.influx.journal import (
     HOUR_MS,
+    LEASE_MAX_MS,
     LEASE_MS,
     Journal,
     dirty_line,
@@ -29,9 +30,9 @@ from twin.historian.influx.journal import (
     quarantine_line,
     spans_of,
 )
-from twin.historian.influx.late import Late
+from twin.historian.influx.late import Late, Round
 from twin.historian.influx.line import sample_lines
-from twin.historian.influx.quarantine import Refusal, send
+from twin.historian.influx.quarantine import BODY_LINES, Pipe, Refusal, send
 from twin.historian.influx.recent import Recent
 from twin.historian.influx.record import (
     Point,
@@ -73,6 +74,7 @@ class InfluxWriter:
         except BaseException:
             self._guard.close()
             raise
+        self.pipe = Pipe(self.server, settings.connections)
         self._declared: list[Series] = []
         self._number: Int32 = np.empty(0, np.int32)
         self._unsaved: dict[int, Entry] = {}
@@ -86,6 +88,7 @@ class InfluxWriter:
             self.server.check()
             self._load()
         except BaseException:
+            self.pipe.close()
             self.server.close()
             self._guard.close()
             raise
@@ -183,10 +186,7 @@ class InfluxWriter:
         rounds = self.late.rounds(rows)
         last = received + max(len(rounds) - 1, 0)
         self.lend(last)
-        lines: list[str] = []
-        for k, part in enumerate(rounds):
-            lines += sample_lines(part.rows, self.heads, self.states, received + k, part.rev)
-        refused = list(send(self.server, "raw", lines))
+        refused = self._rows(rounds, received)
         edges = {mark.edge for mark in commit.marks}
         gaps = list(commit.gaps)
         if refused:
@@ -210,6 +210,17 @@ class InfluxWriter:
             log.error("quarantined at %d: %s: %s", last, r.reason, r.line[:200])
         return last
 
+    def _rows(self, rounds: Sequence[Round], received: int) -> list[Refusal]:
+        """Send samples; a body is on its way while the next is made."""
+        bodies = (
+            sample_lines(rows, self.heads, self.states, received + k, rev)
+            for k, part in enumerate(rounds)
+            for rows, rev in part.parts(BODY_LINES)
+        )
+        if sum(len(part.rows) for part in rounds) <= BODY_LINES:
+            return send(self.server, "raw", [line for body in bodies for line in body])
+        return self.pipe.send("raw", bodies)
+
     def write_marks(self, lines: Sequence[str]) -> None:
         """Into the mark bucket; nothing there is ever wrong but by another's hand."""
         for refusal in send(self.server, "mark", lines):
@@ -224,7 +235,8 @@ class InfluxWriter:
             self.lease = lease
 
     def _commit_line(self, rows: SampleBatch, commit: Commit, last: int) -> str:
-        self.lease = max(self.lease, last + LEASE_MS)
+        step = min(2 * (last - self.received), LEASE_MAX_MS)  # commits may come seldom
+        self.lease = max(self.lease, last + max(step, LEASE_MS))
         times = [t.time for t in commit.texts] + [w.start for w in commit.waveforms]
         times += [e.time for e in commit.events] + [g.first for g in commit.gaps]
         spans = spans_of(np.append(rows.source_time, np.array(times, np.int64)))
@@ -427,6 +439,7 @@ class InfluxWriter:
                     )
             except Unavailable as error:
                 log.warning("closed without saying so: %s", error)
+            self.pipe.close()
             self.server.close()
             self._guard.close()
 
