@@ -5,7 +5,7 @@ third a level + N(0, 0.2) as full float64. Source time is the second + N(0, 1 ms
 come a minute late, 0.5 % are Bad. The same seed and block give the same rows in every process.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,10 +58,10 @@ class Seeded:
         )
         return rows, random.random(BLOCK_S * n) < _LATE
 
-    def arrivals(self, first: int, blocks: int) -> Iterator[SampleBatch]:
+    def arrivals(self, blocks: Iterable[int]) -> Iterator[SampleBatch]:
         """The rows as they come, a minute of arrival each; the last holds only late ones."""
         late = SampleBatch.empty()
-        for k in range(first, first + blocks):
+        for k in blocks:
             rows, comes_late = self.block(k)
             now = SampleBatch.concat([late, rows.take(~comes_late)])
             second = now.source_time // 1000
