@@ -67,8 +67,10 @@ def series_of(plant: Plant, factor: float = 1.0) -> list[Series]:
             s.modulus,
             int(HOLD_TIMES * s.max_interval * 1000 * max(1.0, factor)),
             s.was,
+            (plant.site, asset.line) if asset.line else (plant.site,),
         )
-        for s in plant.signals
+        for asset in plant.assets.values()
+        for s in asset.signals
         if not s.hidden
     ]
 

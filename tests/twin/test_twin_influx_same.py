@@ -113,7 +113,8 @@ def compare_figures(ours, theirs, known_at: int | None) -> None:
 
 def everything(reader, rows: int) -> list:
     """All changes, page by page, by path."""
-    found, after = [], 0
+    found: list = []
+    after = 0
     while True:
         page = reader.changes(after, rows)
         paths = [s.path for s in page.series]

@@ -22,7 +22,7 @@ class Recent:
 
     def __init__(self, rows: int = ROWS) -> None:
         self._bound = rows
-        self._log = HotLog()
+        self._log = HotLog(seek=True)
         self._commits: deque[int] = deque()
         self.top: Int64 = np.empty(0, np.int64)
         self.cover: Int64 = np.empty(0, np.int64)
@@ -36,7 +36,7 @@ class Recent:
 
     def begin(self, series: int, latest: SampleBatch) -> None:
         """Start with nothing in memory; ``latest`` is each series' last stored row."""
-        self._log, self._commits = HotLog(), deque()
+        self._log, self._commits = HotLog(seek=True), deque()
         self.top = self.cover = np.empty(0, np.int64)
         self.fit(series)
         np.maximum.at(self.top, latest.signal, latest.source_time)
@@ -64,7 +64,7 @@ class Recent:
         gone = self._log.view()
         signal, time = gone.signal[:rows], gone.source_time[:rows]
         np.maximum.at(self.cover, signal, time + 1)
-        self._log.drop(rows)
+        self._log = self._log.after(rows)
 
     def newest(self, rows: SampleBatch) -> tuple[NDArray[np.bool_], SampleBatch]:
         """(where memory holds a row of this series and time, the newest of those)."""
