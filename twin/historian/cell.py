@@ -132,7 +132,8 @@ class Rules:
 
     def steps(self, signal: Int32, before: Float64, value: Float64) -> Float64:
         """What counters rose from ``before`` to ``value``, over rollovers and resets; else 0."""
-        step: Float64 = value - before
+        with np.errstate(invalid="ignore"):  # a counter that says infinity twice
+            step: Float64 = value - before
         reset = step < 0
         modulus = self.modulus[signal]
         rolled = (before >= modulus * (1 - NEAR_END)) & (value <= modulus * NEAR_END) & reset
@@ -181,7 +182,7 @@ def cells_of(rows: SampleBatch, edges: Int64, rules: Rules) -> Cells:
         "head_time": time[begin],
         "tail_time": time[tail],
         "tail_status": rows.status[tail],
-        "integral": np.add.reduceat(weighed, begin) / 1000.0,
+        "integral": integrals(weighed, begin) / 1000.0,
         "known_ms": np.add.reduceat(held, begin),
         "good_ms": np.add.reduceat(good, begin),
     }
@@ -236,6 +237,13 @@ class _Extremes:
             earliest(value == np.repeat(np.minimum.reduceat(value, begin), count), begin),
             earliest(value == np.repeat(np.maximum.reduceat(value, begin), count), begin),
         )
+
+
+def integrals(weighed: Float64, begin: Int64) -> Float64:
+    """Sums of groups; where both infinities meet there is none."""
+    with np.errstate(invalid="ignore"):
+        sums: Float64 = np.add.reduceat(weighed, begin)
+    return sums
 
 
 def earliest(hit: NDArray[np.bool_], begin: Int64) -> Int64:

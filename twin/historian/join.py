@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from plant.flow.sample import Float64, Int64, SampleBatch
 from plant.flow.status import is_bad, is_good
-from twin.historian.cell import Cells, Rules, bucket_of, changes, earliest
+from twin.historian.cell import Cells, Rules, bucket_of, changes, earliest, integrals
 
 
 def coarser(cells: Cells, edges: Int64, rules: Rules) -> Cells:
@@ -40,8 +41,8 @@ def coarser(cells: Cells, edges: Int64, rules: Rules) -> Cells:
     good = np.where(is_good(cells.last_status), spill, 0)
     weighed = cells.integral + np.where(spill > 0, cells.last, 0.0) * spill / 1000.0
     some = ~np.isnan(cells.first)
-    low = _best(np.where(some, cells.low, np.inf), begin, many, np.minimum)
-    high = _best(np.where(some, cells.high, -np.inf), begin, many, np.maximum)
+    low = _best(np.where(some, cells.low, np.inf), some, begin, many, np.minimum)
+    high = _best(np.where(some, cells.high, -np.inf), some, begin, many, np.maximum)
     place = np.arange(len(cells))
     last = np.maximum.reduceat(np.where(some, place, -1), begin)
     first = np.minimum.reduceat(np.where(some, place, len(cells)), begin)
@@ -55,7 +56,7 @@ def coarser(cells: Cells, edges: Int64, rules: Rules) -> Cells:
         "head_time": cells.head_time[begin],
         "tail_time": cells.tail_time[tail],
         "tail_status": cells.tail_status[tail],
-        "integral": np.add.reduceat(weighed, begin),
+        "integral": integrals(weighed, begin),
         "known_ms": np.add.reduceat(cells.known_ms + spill, begin),
         "good_ms": np.add.reduceat(cells.good_ms + good, begin),
         "increase": np.add.reduceat(cells.increase + _between(cells, rules, bucket), begin),
@@ -88,8 +89,13 @@ def _between(cells: Cells, rules: Rules, bucket: Int64 | None) -> Float64:
     return step
 
 
-def _best(value: Float64, begin: Int64, many: Int64, pick: "np.ufunc") -> Int64:
-    return earliest(value == np.repeat(pick.reduceat(value, begin), many), begin)
+def _best(
+    value: Float64, some: NDArray[np.bool_], begin: Int64, many: Int64, pick: "np.ufunc"
+) -> Int64:
+    """The earliest of each group's best; where none has a value, the first."""
+    hit = value == np.repeat(pick.reduceat(value, begin), many)
+    hit &= some | ~np.repeat(np.logical_or.reduceat(some, begin), many)
+    return earliest(hit, begin)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,8 +13,9 @@ from twin.historian.change import ChangeLog
 from twin.historian.manifest import FOREVER, Manifest
 from twin.historian.moment import ANY, NOT_BAD, among, last_before
 from twin.historian.record import read_events, read_gaps, read_texts, read_waveforms
+from twin.historian.seen import draw, sum_up
 from twin.historian.segment import newest, scan
-from twin.historian.sight import Sight, draw, sum_up
+from twin.historian.sight import Sight
 from twin.historian.tier import HOUR_MS, MINUTE_MS
 from twin.historian.trend import Plan
 

@@ -5,33 +5,19 @@ back. What is left is read from raw rows; both are taken in one transaction, so 
 sealed, merged, corrected or built into cells meanwhile is seen once.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from plant.flow.port import Aggregate, Series, Trend
-from plant.flow.sample import Float64, Int64, SampleBatch
-from plant.model.signal import SignalKind
-from twin.historian.aggregate import Window, aggregate_cells, state_durations, window_cells
+from plant.flow.port import Series
+from plant.flow.sample import SampleBatch
 from twin.historian.cell import Cells
 from twin.historian.manifest import FOREVER, Manifest
+from twin.historian.seen import Range, inside, without
 from twin.historian.segment import DAY_MS, Segment, newest, scan
 from twin.historian.store import TIERS, select
 from twin.historian.tier import TIER_COLUMNS, TierFile, scan_cells
-from twin.historian.trend import (
-    STEPS,
-    Plan,
-    cell_trend,
-    least_changes,
-    row_trend,
-    step_changes,
-    trend_cells,
-)
-
-Range = tuple[int, int]
-"""ms UTC, half-open."""
 
 _PART_ROWS = 4_000_000
 """So many raw rows are held at a time, 32 bytes each."""
@@ -92,6 +78,11 @@ class Sight:
         return cls(manifest, id_, series, start, end, known, view.segments, view.hot, found)
 
     @property
+    def cell_ms(self) -> int:
+        """Width of the cells that serve, 0 where none do."""
+        return self.cover.width if self.cover and self.cover.clean else 0
+
+    @property
     def unread(self) -> Sequence[Range]:
         """What cells do not answer for."""
         whole = [(self.start, self.end)] if self.start < self.end else []
@@ -107,7 +98,7 @@ class Sight:
             where = "signal = ? AND start >= ? AND start < ?"
             found = scan_cells(cursor, files, where, (self.id, clean[0][0], clean[-1][1]))
         found = found.take(np.argsort(found.start, kind="stable"))
-        found = found.take(_inside(found.start, clean)) if len(clean) > 1 else found
+        found = found.take(inside(found.start, clean)) if len(clean) > 1 else found
         return replace(found, signal=np.zeros(len(found), np.int32))
 
     def rows(self, ranges: Sequence[Range] | None = None) -> SampleBatch:
@@ -125,7 +116,7 @@ class Sight:
         where = f"signal = {self.id} AND received_time <= ? AND ({condition})"
         found = self.manifest.scan(scan, segments, where, [self.known, *parameters])
         rows = newest(SampleBatch.concat([found, self.hot]))
-        return rows.take(_inside(rows.source_time, ranges))
+        return rows.take(inside(rows.source_time, ranges))
 
     def parts(
         self, ranges: Sequence[Range] | None = None
@@ -163,63 +154,6 @@ class Sight:
                 yield segment, int(spans.rows[at])
 
 
-def draw(sight: Sight, plan: Plan, held: SampleBatch) -> Trend:
-    """The trend of what was seen; equal to ``trend.trend_of_rows`` over all of it."""
-    steps = sight.series.kind in STEPS
-    cells = sight.cells()
-    if steps and least_changes(cells) <= plan.most:  # the rows themselves decide
-        cells, ranges = Cells.empty(), None
-    else:
-        ranges = sight.unread
-    width = plan.cell_ms if len(cells) else plan.bucket_ms
-    pieces, shown, count = [cells], SampleBatch.empty(), int(cells.count.sum())
-    for _, part in sight.parts(ranges):
-        count += len(part)
-        pieces.append(trend_cells(part, plan, width))
-        if steps:
-            shown = step_changes(SampleBatch.concat([shown, part]))
-        elif count <= plan.most:
-            shown = SampleBatch.concat([shown, part])
-    if len(cells) and count <= plan.most:
-        return row_trend(held, sight.rows(), count)
-    if not len(cells) and (len(shown) if steps else count) <= plan.most:
-        return row_trend(held, shown, count)
-    found = Cells.concat(pieces)
-    found = found.take(np.argsort(found.start, kind="stable"))
-    return cell_trend(held, found, plan, plan.tier if len(cells) else "raw")
-
-
-def sum_up(sight: Sight, window: Window, carried: SampleBatch) -> Aggregate:
-    """The aggregate of what was seen; equal to ``aggregate.aggregate`` over all of it."""
-    series = sight.series
-    width = sight.cover.width if sight.cover else window.width_ms
-    cells, shown = [sight.cells()], [carried]
-    for ranges, rows in sight.parts(sight.unread):
-        if len(rows):
-            cells.append(window_cells(rows, _edges(ranges, width, window.start), series))
-        if series.kind is SignalKind.STATE:
-            shown.append(rows)
-    durations: Mapping[int, Float64] = {}
-    if series.kind is SignalKind.STATE:
-        durations = state_durations(SampleBatch.concat(shown), window, series.hold_ms)
-    found = Cells.concat(cells)
-    found = found.take(np.argsort(found.start, kind="stable"))
-    return aggregate_cells(carried, found, window, series, durations)
-
-
-def _edges(ranges: Sequence[Range], width: int, origin: int) -> Int64:
-    """Ends of some ranges, and what lies in them of the edges from an origin on."""
-    edges = [
-        np.r_[
-            start,
-            np.arange(origin + ((start - origin) // width + 1) * width, end, width),
-            end,
-        ]
-        for start, end in ranges
-    ]
-    return np.unique(np.concatenate(edges))
-
-
 def _cover(  # noqa: PLR0917
     manifest: Manifest,
     signal: int,
@@ -244,8 +178,8 @@ def _cover(  # noqa: PLR0917
             serving.append(file)
             clean += mine
     out = [(a // width * width, -(-b // width) * width) for a, b in dirty]
-    clean = _without(_joined(clean), _joined(out))
-    return Cover(tier, width, serving, clean, _without([span] if start < end else [], clean))
+    clean = without(_joined(clean), _joined(out))
+    return Cover(tier, width, serving, clean, without([span] if start < end else [], clean))
 
 
 def _joined(ranges: Sequence[Range]) -> list[Range]:
@@ -259,33 +193,6 @@ def _joined(ranges: Sequence[Range]) -> list[Range]:
     return found
 
 
-def _without(ranges: Sequence[Range], holes: Sequence[Range]) -> list[Range]:
-    """Ordered ranges with ordered holes cut out.
-
-    >>> _without([(0, 10), (20, 30)], [(2, 3), (9, 22)])
-    [(0, 2), (3, 9), (22, 30)]
-    """
-    found = []
-    for start, end in ranges:
-        at = start
-        for low, high in holes:
-            if high <= at or low >= end:
-                continue
-            if low > at:
-                found.append((at, low))
-            at = high
-        if at < end:
-            found.append((at, end))
-    return found
-
-
 def _clip(ranges: Sequence[Range], start: int, end: int) -> list[Range]:
     clipped = [(max(a, start), min(b, end)) for a, b in ranges]
     return [(a, b) for a, b in clipped if a < b]
-
-
-def _inside(time: Int64, ranges: Sequence[Range]) -> NDArray[np.bool_]:
-    """Where a time is in one of some ordered ranges."""
-    edges = np.array([t for span in ranges for t in span], np.int64)
-    inside: NDArray[np.bool_] = np.searchsorted(edges, time, "right") % 2 == 1
-    return inside
