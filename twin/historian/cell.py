@@ -132,8 +132,9 @@ class Rules:
 
     def steps(self, signal: Int32, before: Float64, value: Float64) -> Float64:
         """What counters rose from ``before`` to ``value``, over rollovers and resets; else 0."""
-        with np.errstate(invalid="ignore"):  # a counter that says infinity twice
+        with np.errstate(invalid="ignore"):
             step: Float64 = value - before
+        step = np.where(np.isfinite(step), step, 0.0)  # to infinity and back is no rise
         reset = step < 0
         modulus = self.modulus[signal]
         rolled = (before >= modulus * (1 - NEAR_END)) & (value <= modulus * NEAR_END) & reset

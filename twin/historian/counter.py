@@ -17,7 +17,9 @@ def counter_steps(value: Float64, modulus: float | None) -> Float64:
     [0.0, 10.0]
     """
     before: Float64 = np.concatenate([value[:1], value[:-1]])
-    step: Float64 = value - before
+    with np.errstate(invalid="ignore"):
+        step: Float64 = value - before
+    step = np.where(np.isfinite(step), step, 0.0)  # to infinity and back is no rise
     reset = step < 0
     if modulus is not None:
         rolled = (before >= modulus * (1 - NEAR_END)) & (value <= modulus * NEAR_END)
