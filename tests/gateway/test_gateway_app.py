@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from dataclasses import replace
 from pathlib import Path
 
@@ -177,3 +178,21 @@ async def test_a_taken_port_is_one_clear_line(rig: Rig, tmp_path: Path) -> None:
     ports = Ports(plant_clock(), tmp_path / "second", reader=lambda: None)  # type: ignore[arg-type,return-value]
     with pytest.raises(Unavailable, match="is not to be had"):
         await service.run(plant, ports)
+
+
+async def test_no_answer_waits_for_an_acknowledgement() -> None:
+    listener = service.listen(Gateway(port=0))
+    delay: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    class Peer(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            accepted = transport.get_extra_info("socket")
+            delay.set_result(accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            transport.close()
+
+    server = await asyncio.get_running_loop().create_server(Peer, sock=listener)
+    async with server:
+        _, writer = await asyncio.open_connection(*listener.getsockname())
+        assert await delay == 1
+        writer.close()
+        await writer.wait_closed()
