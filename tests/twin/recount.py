@@ -201,7 +201,8 @@ class Recount:
             for key in ("", shift[0]):
                 row = self.row(key)
                 row["pot"] += end - begin
-                if books == "pdt" or any(s <= begin < e for s, e in shift[4]):
+                paused = any(s <= begin < e for s, e in shift[4])
+                if books == "pdt" or (paused and books != "apt"):
                     continue
                 row["pbt"] += end - begin
                 row[books] += end - begin
@@ -244,7 +245,7 @@ class Recount:
             shift = self.shift(begin)
             if shift is None or not shift[1] or books in ("pdt", "unknown"):
                 continue
-            if any(s <= begin < e for s, e in shift[4]):
+            if books != "apt" and any(s <= begin < e for s, e in shift[4]):
                 continue
             inner = sorted({begin, end, *(t for t in cuts if begin < t < end)})
             for a, b in pairwise(inner):

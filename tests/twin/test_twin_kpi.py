@@ -63,7 +63,17 @@ def product(start, id, said=0, asset="main"):
 def test_the_worked_example_of_vorne():
     """480 min, two breaks of 15 and one of 30, 47 min down, 1 s a part, 19,271 parts, 423 bad."""
     raw = log(
-        [(-10, EXECUTE), (100, HELD), (147, EXECUTE)],
+        [
+            (-10, EXECUTE),
+            (60, IDLE),
+            (75, EXECUTE),
+            (100, HELD),
+            (147, EXECUTE),
+            (240, STOPPED),
+            (270, EXECUTE),
+            (420, IDLE),
+            (435, EXECUTE),
+        ],
         {"part_count": [(-1, 1000), (479, 20_271)], "reject_count": [(-1, 0), (470, 423)]},
         calendar=calendar(shift(breaks=[(60, 75), (240, 270), (420, 435)])),
         cycle={"": 1000},
@@ -85,6 +95,16 @@ def test_the_worked_example_of_vorne():
     assert row.technical_efficiency == 373 / 420
     assert row.utilization == 373 / 420
     assert row.key == "2026-11-01/day"
+
+
+def test_a_break_in_which_it_produces_is_no_downtime():
+    raw = log(
+        [(-1, EXECUTE), (70, IDLE), (80, EXECUTE)], {"part_count": [(-1, 0), (65, 65), (479, 460)]},
+        calendar=calendar(shift(breaks=[(60, 80)])),
+    )  # fmt: skip
+    (row,) = figures(raw)
+    assert (row.times.pdt, row.times.pbt, row.times.apt) == (10 * MIN, 470 * MIN, 470 * MIN)
+    assert row.oee == 460 / 470
 
 
 def test_products_have_each_their_planned_time():

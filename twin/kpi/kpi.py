@@ -15,11 +15,11 @@ class Times:
     pot = pbt + pdt, pbt = aubt + adot + unknown, aubt = aupt + adet, aupt = apt + asut.
 
     pot      in shifts that are worked
-    pdt      planned downtime: breaks, and stops that people call planned
+    pdt      planned downtime: breaks, as far as it does not produce, and planned stops
     pbt      planned busy time
     unknown  of it without good data: neither up nor down
     apt      producing; asut: set-up; adet: delays (faults, minor stops, waiting); adot: down
-    outside  producing outside the planned busy time; in none of the others
+    outside  producing outside worked shifts; in none of the others
     """
 
     pot: int = 0

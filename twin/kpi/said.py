@@ -1,6 +1,6 @@
 """What people said of times: reasons, modes and products, as the newest word has it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -8,10 +8,10 @@ from plant.flow.port import HistorianReader
 from plant.flow.sample import Event
 from plant.model.mode import MODE_NAMES
 from plant.model.plant import Plant
+from plant.model.reason import LONGEST_REASON_MS
 
 LOOK_BACK_MS = 400 * 86_400_000
-"""A product or a mode holds until the next; nobody states what was longer ago (twin.statement)."""
-FOREVER = 1 << 62
+"""A product holds until the next; nobody states what was longer ago (twin.statement)."""
 MODES = {name: int(mode) for mode, name in MODE_NAMES.items()}
 
 
@@ -60,28 +60,32 @@ def statements(
 ) -> Statements:
     """What was said of a machine (of its line: the product) that bears on [start, end)."""
     line = plant.assets[asset].line
-    events = [
-        e
-        for e in reader.events(start - LOOK_BACK_MS, end, known_at)
-        if e.asset == asset or (e.asset == line and e.kind == "product")
-    ]
+    near = start - LONGEST_REASON_MS
+    events = reader.events(near, end, known_at)
+    products = _read(events, {asset, line}, "product", "product")
+    if plant.products and not any(p.start <= start for p in products):
+        earlier = reader.events(start - LOOK_BACK_MS, near, known_at)
+        products = [*_read(earlier, {asset, line}, "product", "product"), *products]
     return Statements(
-        reasons=[s for s in _read(events, "reason", "code") if s.end > start],
-        modes=_read(events, "mode", "mode"),
-        products=_read(events, "product", "product"),
+        reasons=[s for s in _read(events, {asset}, "reason", "code") if s.end > start],
+        modes=[s for s in _read(events, {asset}, "mode", "mode") if s.end > start],
+        products=products,
     )
 
 
-def _read(events: Iterable[Event], kind: str, word: str) -> list[Said]:
+def _read(
+    events: Iterable[Event], assets: Collection[str | None], kind: str, word: str
+) -> list[Said]:
+    """Statements of one kind; one without an end holds for ``LONGEST_REASON_MS``."""
     found = []
     for event in events:
-        if event.kind != kind:
+        if event.kind != kind or event.asset not in assets:
             continue
         data = event.data
         begin, finish = data.get("start", event.time), data.get("end")
         said, text = data.get("said", 0), data.get(word)
         if type(begin) is int and type(said) is int and isinstance(text, str):
-            last = finish if type(finish) is int else FOREVER
+            last = finish if type(finish) is int else begin + LONGEST_REASON_MS
             note, person = str(data.get("note", "")), str(data.get("person", ""))
             found.append(Said(begin, last, text, said, note, person))
     return found
@@ -123,7 +127,7 @@ def timeline(said: Sequence[Said], start: int, end: int) -> Sequence[tuple[int, 
 
     The first is at ``start``; "" where none was told.
 
-    >>> timeline([Said(5, FOREVER, "a", 10), Said(20, FOREVER, "b", 11)], 8, 30)
+    >>> timeline([Said(5, 6, "a", 10), Said(20, 21, "b", 11)], 8, 30)
     [(8, 'a'), (20, 'b')]
     """
     at = {s.start: s for s in sorted(said, key=lambda s: s.said)}

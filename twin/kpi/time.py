@@ -1,7 +1,8 @@
 """Time cut into pieces in which nothing changes, each booked to a time of ISO 22400-2.
 
 Every moment of a range is planned or not (shifts, breaks, stops that people call planned) and is
-one of: unknown, producing, set up, delayed, down. All in numpy columns, whole milliseconds.
+one of: unknown, producing, set up, delayed, down. A break in which the machine produces all the
+same is no downtime. All in numpy columns, whole milliseconds.
 """
 
 from collections.abc import Sequence
@@ -138,7 +139,8 @@ def book(log: MachineLog) -> Band:
     shift = shift_at(log, at)
     potential = np.array([s.working for s in log.shifts] + [False])[shift]
     breaks = sorted(b for s in log.shifts for b in s.breaks)
-    planned = potential & ~_within(at, breaks) & (booked != Booked.PDT)
+    off = _within(at, breaks) | (booked == Booked.PDT)
+    planned = potential & (~off | (booked == Booked.APT))
     products = sorted({p for _, p in log.products})
     return Band(
         keys=keys,
