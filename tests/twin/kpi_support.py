@@ -241,7 +241,7 @@ def _statements(r, log, received):
     span = (log["start"] - 3_600_000, log["end"] + 600_000)
     said = log["start"]
     for _ in range(r.randrange(12)):
-        begin = r.randrange(*span)
+        begin = r.randrange(*span) - r.choice([0, 0, 0, 40 * 86_400_000])
         if r.random() < 0.5:  # on the very millisecond of a row
             begin = r.choice(log["rows"][r.choice(list(log["rows"]))])[0]
         end = begin + r.randrange(1000, 7_200_000)

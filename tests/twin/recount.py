@@ -10,6 +10,7 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 MINOR = 300_000
+MONTH = 31 * 86_400_000
 HOLD = 180_000
 FAMILY = {
     **dict.fromkeys((6, 16), "producing"),
@@ -62,7 +63,9 @@ def events(log, kind):
 def word_at(said, word, time):
     """What the newest statement over a time says, None where there is none or it was taken back."""
     over = [
-        d for _, d in said if d["start"] <= time < (d["end"] if d["end"] is not None else math.inf)
+        d
+        for _, d in said
+        if d["start"] <= time < (d["end"] if d["end"] is not None else d["start"] + MONTH)
     ]
     if not over:
         return None
