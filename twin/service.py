@@ -102,7 +102,7 @@ def _copy(plant: Plant, ports: Ports, writer: HistorianWriter) -> Copy | None:
         copy = opened()
         try:
             claim(copy, plant)
-        except ConfigError:
+        except BaseException:  # a writer left open would lock out the next try
             copy.close()
             raise
         return copy
