@@ -25,8 +25,13 @@ def _lines(plant: Plant) -> Iterator[str]:
     kind = "embedded" if broker.embedded else f"{broker.username or 'anonymous'}, "
     kind += "" if broker.embedded else "TLS" if broker.tls else "plain"
     yield f"broker     {broker.host}:{broker.port} ({kind})"
-    yield f"historian  {getattr(plant.historian, 'kind', '?')}"
+    for name, store in (("historian", plant.historian), ("copy", plant.copy)):
+        if store is not None:
+            yield f"{name:<9}  {_store(store)}"
+            if problem := retention_problem(store, plant):
+                yield f"           TOO SHORT: {problem}"
     yield f"gateway    {plant.gateway.host}:{plant.gateway.port}"
+    yield from _calendar(plant)
     for line in plant.lines.values():
         flow = " > ".join(s.asset for s in line.flow)
         yield f"line       {line.id}: {flow}; constraint: {line.constraint or 'none named'}"
@@ -37,6 +42,39 @@ def _lines(plant: Plant) -> Iterator[str]:
     for asset in plant.assets.values():
         yield _asset(asset)
     yield "nothing is wrong"
+
+
+def _store(store: object) -> str:
+    """Kind of a historian, and how long it keeps raw samples."""
+    text = str(getattr(store, "kind", "?"))
+    url = getattr(store, "url", None)
+    if url is not None:
+        text += f" at {url}, buckets {getattr(store, 'prefix', '')}_*"
+    days = getattr(store, "retention_days", None)
+    return f"{text}; raw samples are kept {f'{days:g} days' if days else 'for ever'}"
+
+
+def _calendar(plant: Plant) -> Iterator[str]:
+    calendar = plant.calendar
+    if calendar is None:
+        yield "calendar   none: planned to work at all times"
+        return
+    shifts = ", ".join(f"{s.id} {_clock(s.start)}-{_clock(s.end)}" for s in calendar.shifts)
+    crews = f"; {len(calendar.rotation.crews)} crews" if calendar.rotation else ""
+    yield f"calendar   {shifts}; {len(calendar.weekdays)} days a week{crews}"
+    holidays = calendar.holidays
+    if holidays is not None and holidays.years is not None:
+        years = ", ".join(map(str, sorted(holidays.years)))
+        yield f"           public holidays of {years}; of other years none are known"
+
+
+def _clock(minute: int) -> str:
+    """Of a minute of the day, which may be the next.
+
+    >>> _clock(1800)
+    '06:00'
+    """
+    return f"{minute // 60 % 24:02d}:{minute % 60:02d}"
 
 
 def _edge(plant: Plant, edge: Edge) -> Iterator[str]:
@@ -69,6 +107,23 @@ def outage_hours(plant: Plant, edge: Edge) -> float:
     row_rate = sum(min(rate, per_commit) for rate in rows.values())
     rate_bytes = samples * SAMPLE_BYTES + row_rate * OVERHEAD_BYTES
     return edge.outbox.max_mb * 2**20 / rate_bytes / 3600.0
+
+
+def retention_problem(store: object, plant: Plant) -> str | None:
+    """Why raw rows are kept too short: what waited in an outbox would be too old on arrival."""
+    days = getattr(store, "retention_days", None)
+    if days is None:
+        return None
+    for edge in plant.edges.values():
+        if not plant.published(Origin.EDGE, edge.id):
+            continue
+        hours = outage_hours(plant, edge)
+        if days * 24 < hours:
+            return (
+                f"retention_days {days:g} is less than the {hours / 24:.1f} days that the outbox"
+                f" of {edge.id} holds; what waited longer would not be stored"
+            )
+    return None
 
 
 def _rate(signal: Signal, by_path: Mapping[str, Signal], sources: Mapping[str, object]) -> float:
