@@ -16,6 +16,9 @@ DAY_MS = 86_400_000
 LONGEST_DAYS = 400
 """What is counted from raw rows is asked for a year and a month at most."""
 
+LONG_DAYS = 8
+"""Longer ranges are answered one after the other, apart from the rest."""
+
 _EXAMPLE = 1_763_769_600_000
 
 Start = Annotated[
@@ -52,6 +55,11 @@ class Times:
     start: Start
     end: End
     known_at: KnownAt = None
+
+    @property
+    def long(self) -> bool:
+        """Whether it takes a while to count from raw rows."""
+        return self.end - self.start > LONG_DAYS * DAY_MS
 
     def until(self, kaikou: State, longest_days: int = 0) -> int:
         """The end, not after now; 422 where nothing or too much is asked for."""

@@ -90,7 +90,9 @@ async def aggregate(
     start, end, known_at = times.start, times.until(kaikou), times.known_at
     if (end - start) / width_ms > MAX_BUCKETS:
         raise wrong(f"more than {MAX_BUCKETS} buckets; choose a greater width_ms")
-    found = await kaikou.history.ask(lambda r: r.aggregate(path, start, end, width_ms, known_at))
+    found = await kaikou.history.ask(
+        lambda r: r.aggregate(path, start, end, width_ms, known_at), long=times.long
+    )
     columns = {
         name: getattr(found, name)
         for name in AggregateAnswer.model_fields

@@ -80,4 +80,5 @@ async def oee(request: Request, asset: AssetId, times: Range, by: Rows = "range"
         rows = [kpi_answer(row) for row in found]
         return OeeAnswer(asset=asset, line=False, constraint=None, rows=rows)
 
-    return await kaikou.history.answer(of_line if asset in plant.lines else of_machine)
+    question = of_line if asset in plant.lines else of_machine
+    return await kaikou.history.answer(question, long=times.long)

@@ -54,5 +54,11 @@ class _Collector:
             CounterMetricFamily(
                 "kaikou_frames_dropped", "frames that slow viewers missed", kaikou.stream.dropped
             ),
+            GaugeMetricFamily(
+                "kaikou_history_waiting", "questions under way", kaikou.history.waiting
+            ),
+            CounterMetricFamily(
+                "kaikou_history_refused", "questions refused", kaikou.history.refused
+            ),
             CounterMetricFamily("kaikou_live_updates", "live updates", kaikou.live.revision),
         ]
