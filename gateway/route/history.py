@@ -12,26 +12,32 @@ from gateway.answer.history import (
     EventAnswer,
     GapAnswer,
     HistoryAnswer,
+    InterpolatedAnswer,
 )
 from gateway.query import (
     FOREVER_MS,
     HISTORY_REFUSALS,
+    LONGEST_DAYS,
     MAX_PATHS,
     KnownAt,
     Path,
+    Paths,
     Range,
     number,
     wrong,
 )
 from gateway.state import VIEWER, state
 from gateway.stream import encode
+from plant.flow.port import HistorianReader, Series
 from plant.flow.sample import SampleBatch
 from plant.flow.status import StatusCode, is_bad
 from plant.model.signal import SignalKind
+from twin.historian.interpolate import interpolate
 
 router = APIRouter(tags=["history"], dependencies=[VIEWER], responses=HISTORY_REFUSALS)
 
 MAX_BUCKETS = 20_000
+MAX_VALUES = 500_000
 
 
 def _json(body: dict[str, Any]) -> Response:
@@ -100,6 +106,42 @@ async def aggregate(
     }
     durations = {str(k): v for k, v in found.durations.items()}
     return _json({"path": path, "kind": found.kind, **columns, "durations": durations})
+
+
+@router.get("/interpolated", response_model=InterpolatedAnswer)
+async def interpolated(
+    request: Request,
+    path: Paths,
+    times: Range,
+    step_ms: Annotated[
+        int, Query(ge=1, le=FOREVER_MS, description="distance of the moments, ms", examples=[1000])
+    ],
+) -> Any:
+    """Values at `start`, `start + step_ms` … before `end`, of several signals at the same moments.
+
+    Measurements and counters go straight from row to row, not across Bad, a reset or a hole;
+    states and setpoints hold. Where nothing is known the value is null and the status says why.
+    `value[i]` and `status[i]` belong to `paths[i]`.
+    """
+    kaikou = state(request)
+    signals = [number(kaikou, p) for p in path]
+    start, end, known_at = times.start, times.until(kaikou, LONGEST_DAYS), times.known_at
+    moments = -(-(end - start) // step_ms)
+    if moments * len(path) > MAX_VALUES:
+        raise wrong(f"more than {MAX_VALUES} values; choose a greater step_ms or fewer paths")
+
+    def answer(reader: HistorianReader) -> dict[str, Any]:
+        known = {s.path: s for s in reader.series()}
+        series = [known.get(s.path) or Series(s.path, s.kind) for s in signals]
+        found = interpolate(reader, series, start, end, step_ms, known_at)
+        return {
+            "time": np.arange(start, end, step_ms),
+            "paths": path,
+            "value": found.value.reshape(len(path), moments),
+            "status": found.status.reshape(len(path), moments),
+        }
+
+    return _json(await kaikou.history.ask(answer, long=times.long))
 
 
 @router.get("/as-of", response_model=AsOfAnswer)

@@ -1,5 +1,6 @@
 """What was, over real HTTP from a real historian: as of a moment, as known then, and its limits."""
 
+import numpy as np
 import pytest
 
 from plant.flow.status import StatusCode
@@ -53,6 +54,27 @@ async def test_known_at_hides_what_came_late(rig: Rig) -> None:
         assert (await client.get("/api/states", params=runs)).json()["runs"] == []
 
 
+async def test_signals_at_the_same_moments(rig: Rig) -> None:
+    start = rig.now - HOUR - 10_250
+    query = {
+        "path": ["saw/current", "saw/state", "gauge/state"],
+        "start": start,
+        "end": start + 2000,
+        "step_ms": 500,
+    }
+    async with rig.logged_in() as client:
+        found = (await client.get("/api/interpolated", params=query)).json()
+        raw = {"path": "saw/current", "start": start - 1000, "end": start + 3000}
+        rows = (await client.get("/api/history", params=raw)).json()
+    assert found["paths"] == query["path"]
+    assert found["time"] == [start, start + 500, start + 1000, start + 1500]
+    line = np.interp(found["time"], rows["time"], rows["value"])
+    assert found["value"][0] == pytest.approx(line.tolist())
+    assert (found["value"][1], found["status"][1]) == ([6.0] * 4, [0] * 4)
+    assert found["value"][2] == [None] * 4
+    assert set(found["status"][2]) == {StatusCode.BadNoData}
+
+
 DAY = 86_400_000
 WRONG = [
     ("history", {"start": 5, "end": 5}, "start is not before end, or in the future"),
@@ -63,6 +85,9 @@ WRONG = [
     ("history", {"known_at": -1}, "known_at: Input should be greater than or equal to 0"),
     ("aggregate", {"width_ms": 10}, "width_ms: Input should be greater than or equal to 1000"),
     ("aggregate", {"start": 0, "width_ms": 1000}, "more than 20000 buckets; choose a greater"),
+    ("interpolated", {"step_ms": 0}, "step_ms: Input should be greater than or equal to 1"),
+    ("interpolated", {"step_ms": 1}, "more than 500000 values; choose a greater step_ms or"),
+    ("interpolated", {"step_ms": 10**6, "path": ["saw/state"] * 1001}, "path: List should have"),
     ("states", {"path": "saw/current"}, "'saw/current' is not a state"),
     ("states", {"path": "saw/state", "start": 0}, "the range is longer than 400 days"),
     ("runs", {"asset": "edge1"}, "'edge1' has no state"),
@@ -114,4 +139,4 @@ async def test_every_question_needs_a_log_in(rig: Rig) -> None:
                 answer = await client.request(method.upper(), path, json={})
                 assert (path, answer.status_code) == (path, 401)
                 asked += 1
-        assert asked >= 17
+        assert asked >= 18
