@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from plant.flow.port import HistorianReader
-from plant.flow.sample import Float64, Int64, SampleBatch, UInt32
+from plant.flow.sample import Float64, Int64, SampleBatch, UInt32, distinct
 from plant.flow.status import StatusCode, is_bad
 from plant.model.mode import Mode, Waiting
 from plant.model.packml import PackML
@@ -79,7 +79,7 @@ def state_runs(
         _steps(rows.take(rows.signal == i), holds.get(path, HOLD_MS) or HOLD_MS)
         for i, path in enumerate(paths)
     ]
-    edges = np.unique(np.concatenate([s.time for s in steps] + [np.array([start, end])]))
+    edges = distinct(np.concatenate([s.time for s in steps] + [np.array([start, end])]))
     edges = edges[(edges >= start) & (edges <= end)]
     begins = edges[:-1]
     (state, status), (waiting, _), (mode, _) = (s.at(begins) for s in steps)

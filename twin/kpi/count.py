@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plant.flow.port import HistorianReader
-from plant.flow.sample import Float64, Int64, SampleBatch
+from plant.flow.sample import Float64, Int64, SampleBatch, distinct
 from plant.flow.status import is_bad
 from plant.model.plant import Asset, Plant
 from twin.historian.counter import counter_steps
@@ -154,8 +154,7 @@ def _all(
     known: Sequence[tuple[Int64, NDArray[np.bool_]]], start: int
 ) -> tuple[Int64, NDArray[np.bool_]]:
     """Where every one of them is readable."""
-    edges = np.unique(np.concatenate([at for at, _ in known]))
-    edges = np.unique(np.maximum(edges, start))
+    edges = distinct(np.maximum(np.concatenate([at for at, _ in known]), start))
     readable = np.ones(len(edges), np.bool_)
     for at, value in known:
         place = np.searchsorted(at, edges, "right") - 1

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from plant.flow.sample import Int64
+from plant.flow.sample import Int64, distinct
 from twin.kpi.kpi import Measured, Stops
 from twin.kpi.log import MachineLog
 from twin.kpi.row import table
@@ -20,8 +20,11 @@ def put_stops(rows: list[Measured], of_piece: Int64, band: Band) -> None:
     planned = np.where(held, band.ms, 0)
     n, k = len(rows), len(band.keys)
     ms = table(of_piece, band.key, planned, (n, k))
-    each = np.unique(np.stack([of_piece[held], band.key[held], band.stop[held]]), axis=1)
-    many = table(each[0], each[1], np.ones(each.shape[1], np.int64), (n, k))
+    stops = int(band.stop[-1]) + 1
+    each = distinct(of_piece[held] * stops + band.stop[held])
+    key_of = np.zeros(stops, np.int64)
+    key_of[band.stop] = band.key
+    many = table(each // stops, key_of[each % stops], np.ones(len(each), np.int64), (n, k))
     for i, row in enumerate(rows):
         for j in np.flatnonzero(ms[i]).tolist():
             key = band.keys[j]

@@ -12,7 +12,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from plant.flow.sample import Int64
+from plant.flow.sample import Int64, distinct
 from plant.model.mode import Mode, Waiting
 from plant.model.packml import PackML
 from plant.model.reason import ReasonKind, UnitTime
@@ -193,7 +193,7 @@ def _cuts(log: MachineLog) -> Int64:
     edges += [time for time, _ in log.products]
     for shift in log.shifts:
         edges += (shift.start, shift.end, *(t for pair in shift.breaks for t in pair))
-    cuts = np.unique(np.array(edges, np.int64))
+    cuts = distinct(np.array(edges, np.int64))
     return cuts[(cuts >= first) & (cuts <= last)]
 
 
