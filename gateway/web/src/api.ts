@@ -156,7 +156,9 @@ export interface Aggregate {
   readonly low: readonly (number | null)[];
   readonly high: readonly (number | null)[];
   readonly mean: readonly (number | null)[];
+  /** null where nothing is known: no rows is not no parts. */
   readonly increase: readonly (number | null)[];
+  readonly known_s?: readonly number[];
   readonly good_s: readonly number[];
   readonly count: readonly number[];
 }
@@ -363,8 +365,10 @@ export const api = {
   plant: () => get<Plant>("plant"),
   history: (path: string, start: number, end: number, px: number, abort?: AbortSignal) =>
     believed<History>("history", { path, start: ms(start), end: ms(end), px: ms(px) }, abort),
-  aggregate: (path: string, start: number, end: number, widthMs: number, abort?: AbortSignal) =>
-    believed<Aggregate>("aggregate", { path, start: ms(start), end: ms(end), width_ms: ms(widthMs) }, abort),
+  aggregate: async (path: string, start: number, end: number, widthMs: number, abort?: AbortSignal): Promise<Aggregate> => {
+    const reply = await believed<Aggregate>("aggregate", { path, start: ms(start), end: ms(end), width_ms: ms(widthMs) }, abort);
+    return { ...reply, increase: reply.increase.map((v, i) => (reply.known_s?.[i] === 0 ? null : v)) };
+  },
   states: (path: string, start: number, end: number, abort?: AbortSignal) =>
     believed<States>("states", { path, start: ms(start), end: ms(end) }, abort),
   /** The runs of a machine's state with all that is told about them. */

@@ -87,10 +87,12 @@ const TIMES: readonly TimeKey[] = ["pot_s", "pdt_s", "pbt_s", "aubt_s", "aupt_s"
 
 export function Times({ row }: { row: Kpi }) {
   const w = words.value;
+  // Of a time of which nothing is known nothing was counted: that is not none.
+  const { pq, gq, sq } = row.coverage > 0 ? row.counts : { pq: null, gq: null, sq: null };
   const counts = [
-    [w.produced, row.counts.pq],
-    [w.goodCount, row.counts.gq],
-    [w.scrap, row.counts.sq],
+    [w.produced, pq],
+    [w.goodCount, gq],
+    [w.scrap, sq],
   ] as const;
   const others = [
     [w.nee, row.nee, w.neeTitle],
@@ -137,7 +139,7 @@ export function Times({ row }: { row: Kpi }) {
         <div class="estimator">
           <dt class="visually-hidden">{w.estimator}</dt>
           <dd class="quiet">
-            {w.failures(printNumber(row.failures, 0))}
+            {row.failures !== null && w.failures(printNumber(row.failures, 0))}
             {row.estimator !== null && `. ${w.estimator}: ${say(row.estimator)}`}
           </dd>
         </div>
@@ -148,7 +150,7 @@ export function Times({ row }: { row: Kpi }) {
 
 export function Products({ row }: { row: Kpi }) {
   const w = words.value;
-  if (row.products.length === 0) return null;
+  if (row.products.length === 0 || row.coverage === 0) return null;
   return (
     <table class="oee-products">
       <thead>

@@ -8,8 +8,10 @@ import { stepsOf } from "./step";
 export function Waterfall({ row }: { row: Kpi }) {
   const w = words.value;
   if (row.losses.length === 0) return <p class="quiet">{w.lossesNone}</p>;
-  const steps = stepsOf(row, w.time_pbt_s, w.goodTime, say);
+  const steps = stepsOf(row, w.time_pbt_s, row.oee === null ? w.restTime : w.goodTime, say);
   const total = Math.max(1, row.times.pbt_s);
+  // Faster than planned reaches beyond the planned time.
+  const wide = Math.max(total, ...steps.map((s) => s.from + Math.abs(s.seconds)));
   return (
     <table class="waterfall">
       <thead class="visually-hidden">
@@ -27,7 +29,7 @@ export function Waterfall({ row }: { row: Kpi }) {
             <tr key={s.key} class={s.whole ? "whole" : ""}>
               <th scope="row">{s.name}</th>
               <td class="fall" aria-hidden="true">
-                <i style={`left:${Math.max(0, (s.from / total) * 100)}%;width:${Math.min(100, (Math.abs(s.seconds) / total) * 100)}%`} />
+                <i style={`left:${Math.max(0, (s.from / wide) * 100)}%;width:${(Math.abs(s.seconds) / wide) * 100}%`} />
               </td>
               <td class="r live">
                 {s.seconds < 0 && "−"}

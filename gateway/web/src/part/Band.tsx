@@ -82,6 +82,8 @@ export function Band(props: {
   const canvas = useRef<HTMLCanvasElement>(null);
   const [holder, width] = useWidth<HTMLDivElement>();
   const hover = useSignal<number | null>(null);
+  /** Keys stand on a run exactly; a pointer is as wide as a finger. */
+  const exact = useSignal(false);
   const drawn = useRef(0);
 
   useSignalEffect(() => {
@@ -151,7 +153,7 @@ export function Band(props: {
     const at = hover.value;
     if (at === null) return null;
     const { start, end } = range.value;
-    const run = props.onOpen === undefined ? runAt(runs.value, at) : runNear(runs.value, at, ((end - start) / Math.max(1, width.value)) * REACH_PX);
+    const run = props.onOpen === undefined || exact.value ? runAt(runs.value, at) : runNear(runs.value, at, ((end - start) / Math.max(1, width.value)) * REACH_PX);
     if (run === null) return { text: words.value.noDataYet, style: "left:0" };
     const share = Math.min(1, Math.max(0, (at - start) / (end - start)));
     const style = share > 0.5 ? `right:${Math.max(0, (1 - share) * 100 - 8)}%` : `left:${Math.max(0, share * 100 - 8)}%`;
@@ -174,12 +176,12 @@ export function Band(props: {
   };
   const open = props.onOpen;
 
-  /** Keys go from run to run; what is too narrow to be drawn on its own is passed over. */
+  /** Keys go from run to run that is wide enough to be drawn on its own; with Shift from stop to stop, however short. */
   const key = (event: KeyboardEvent): void => {
     const { start, end } = range.peek();
     const least = (LEAST_PX * (end - start)) / Math.max(1, width.peek());
     const inside = (run: Run): number => Math.min(run.end, end) - Math.max(run.start, start);
-    const all = runs.peek().filter((run) => inside(run) >= least);
+    const all = runs.peek().filter((run) => (event.shiftKey && open !== undefined ? isStop(run) && inside(run) > 0 : inside(run) >= least));
     const at = hover.peek() ?? end;
     const found =
       event.key === "ArrowLeft" ? (all.findLast((run) => run.end < at) ?? all[0])
@@ -191,7 +193,10 @@ export function Band(props: {
       const run = runAt(runs.peek(), at);
       if (run !== null) open?.(run, stopAround(runs.peek(), run));
     } else if (found === undefined) return;
-    else hover.value = (Math.max(found.start, start) + Math.min(found.end, end)) / 2;
+    else {
+      exact.value = true;
+      hover.value = (Math.max(found.start, start) + Math.min(found.end, end)) / 2;
+    }
     event.preventDefault();
     event.stopPropagation();
   };
@@ -203,7 +208,10 @@ export function Band(props: {
       class={open === undefined ? "band" : "band pickable"}
       ref={holder}
       style={`height:${height}px`}
-      onPointerMove={(event) => (hover.value = timeAt(event))}
+      onPointerMove={(event) => {
+        exact.value = false;
+        hover.value = timeAt(event);
+      }}
       onPointerLeave={() => (hover.value = null)}
       aria-label={summary}
       {...(open === undefined
@@ -217,7 +225,10 @@ export function Band(props: {
             "aria-valuenow": atRun,
             "aria-valuetext": said,
             onKeyDown: key,
-            onFocus: () => (hover.value ??= range.peek().end - 1),
+            onFocus: () => {
+              exact.value = hover.peek() === null;
+              hover.value ??= range.peek().end - 1;
+            },
             onBlur: () => (hover.value = null),
             onClick: (event: MouseEvent) => {
               const run = runNear(runs.peek(), timeAt(event), ((end - start) / Math.max(1, width.peek())) * REACH_PX);

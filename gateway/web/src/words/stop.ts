@@ -5,7 +5,7 @@ import type { Same } from "./catalogue";
 export const en = {
   starved: "starved",
   blocked: "blocked",
-  bandHelp: "Arrow keys go from run to run, Enter opens one",
+  bandHelp: "Arrow keys go from run to run, with Shift from stop to stop; Enter opens",
   mode: "Mode",
   mode_production: "production",
   mode_maintenance: "maintenance",
@@ -73,7 +73,7 @@ export const en = {
 export const zh: Same<typeof en> = {
   starved: "待料",
   blocked: "堵料",
-  bandHelp: "方向键逐段移动，回车打开",
+  bandHelp: "方向键逐段移动，按住 Shift 逐次停机移动，回车打开",
   mode: "模式",
   mode_production: "生产",
   mode_maintenance: "维护",
