@@ -166,7 +166,7 @@ def test_files_that_changed_are_refused(source, tmp_path):
     bundle = Bundle.create(tmp_path / "out", "csv", "g", Choice())
     bundle.export(reader)
     file = tmp_path / "out" / "samples-000000.csv"
-    file.write_text(file.read_text().replace("saw/power", "saw/power", 1))
+    file.write_text(file.read_text().replace("saw/power", "saw/tower", 1))
     with pytest.raises(ConfigError, match="not as it was written"):
         list(bundle.pages())
     file.unlink()
