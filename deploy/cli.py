@@ -50,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     _demo(commands.add_parser("demo", help="a line of simulated machines, live in the browser"))
     _check(commands.add_parser("check", help="read a plant.yaml and list all that is wrong"))
+    _init(commands.add_parser("init", help="prepare a server that a plant.yaml names"))
     _run(commands.add_parser("run", help="run one room of a plant as this process"))
     _simulate(commands.add_parser("simulate", help="run only the simulated machines of a plant"))
     _backup(commands.add_parser("backup", help="copy a running plant's data into one file"))
@@ -106,6 +107,29 @@ def _check(parser: argparse.ArgumentParser) -> None:
         file = plant_file(arguments.plant)
         data = data_folder(arguments)
         print(summary(read_plant(file, data if data.is_dir() else None)))
+        return 0
+
+    parser.set_defaults(call=call)
+
+
+def _init(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Makes the six buckets of the InfluxDB 2 that plant.yaml names under historian or copy, "
+        "and sets how long they keep. What is there already stays; it may be run again. The token "
+        "of plant.yaml is used, or KAIKOU_INFLUX_INIT_TOKEN where that one may not create buckets."
+    )
+    parser.add_argument("server", choices=["influxdb"], metavar="influxdb")
+    add_plant(parser)
+    add_data(parser)
+
+    def call(arguments: argparse.Namespace) -> int:
+        from deploy.init import init_influxdb
+        from deploy.room import read_plant
+
+        data = data_folder(arguments)
+        plant = read_plant(plant_file(arguments.plant), data if data.is_dir() else None)
+        for line in init_influxdb(plant):
+            print(line)
         return 0
 
     parser.set_defaults(call=call)

@@ -4,9 +4,10 @@ Every process of the plant reads it, so nothing heavy is imported here.
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, model_validator
 
 from plant.flow.port import HistorianReader, HistorianWriter
 
@@ -15,6 +16,7 @@ BUCKETS = ("raw", "minute", "hour", "day", "event", "mark")
 """What a bucket is called after the prefix."""
 
 _Url = Annotated[str, StringConstraints(pattern=r"^https?://[^/?#\s]+(/[^?#\s]*)?$")]
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 
 
@@ -33,6 +35,7 @@ class Influx(BaseModel):
     connections     that large commits are written over
     timeout_s       of one request
     ca_file         certificate authority of the server, where the system does not know it
+    plain_http      allows http:// beyond loopback
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -49,6 +52,17 @@ class Influx(BaseModel):
     connections: int = Field(2, ge=1, le=16)
     timeout_s: float = Field(30.0, gt=0)
     ca_file: Path | None = None
+    plain_http: bool = False
+
+    @model_validator(mode="after")
+    def _is_private(self) -> Self:
+        parts = urlsplit(self.url)
+        if parts.scheme == "http" and not self.plain_http and parts.hostname not in _LOOPBACK:
+            raise ValueError(
+                "plain HTTP beyond loopback shows the token to the network: use https, or say"
+                " `plain_http: true` where that network is the plant's own"
+            )
+        return self
 
     def bucket(self, which: str) -> str:
         """Name of one of ``BUCKETS``."""

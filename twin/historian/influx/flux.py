@@ -24,11 +24,15 @@ def literal(text: str) -> str:
     return f'"{safe}"'
 
 
+def within(time: int) -> int:
+    """A time that the server can hold."""
+    return min(max(time, FIRST_MS), LAST_MS)
+
+
 def rows(bucket: str, first: int, end: int) -> str:
     """Everything of a bucket in a range."""
-    start = max(first, FIRST_MS) * MS_NS
-    stop = min(max(end, first), LAST_MS) * MS_NS
-    stop = max(stop, start + 1)
+    start = within(first) * MS_NS
+    stop = max(within(end) * MS_NS, start + 1)
     return (
         f"from(bucket: {literal(bucket)}) |> range(start: time(v: {start}), stop: time(v: {stop}))"
     )

@@ -54,14 +54,14 @@ class Late:
         """What of a commit is new, in rounds of one received time each."""
         self._many, self._exists = {}, set()
         found = new_rounds(rows, self.recent.top, self._stored)
-        if not self._exists and len(found) < 2:
+        if not self._exists and not self._pending and len(found) < 2:
             return [Round(r, {}) for r in found]
         return list(self._numbered(found))
 
     def _numbered(self, found: Sequence[SampleBatch]) -> list[Round]:
         numbered: list[Round] = []
-        for k, batch in enumerate(found):
-            rows = self._without_pending(batch) if k and self._pending else batch
+        for batch in found:
+            rows = self._without_pending(batch) if self._pending else batch
             keys = list(zip(rows.signal.tolist(), rows.source_time.tolist(), strict=True))
             self._count([i for i, key in enumerate(keys) if key in self._exists], keys, rows)
             rev = {}
@@ -133,6 +133,8 @@ class Late:
         for i, (value, status) in enumerate(left):
             if status == own[1] and (value == own[0] or (value != value and own[0] != own[0])):  # noqa: PLR0124
                 del left[: i + 1]
+                if not left:
+                    del self._pending[key]
                 return True
         return False
 

@@ -77,7 +77,15 @@ def gap_point(gap: Gap, received: int) -> Point:
     """A gap record."""
     told = as_json([gap.first, gap.last, gap.samples, gap.reason, list(gap.signals)])
     fields = f"{pieces('gap', told)},last={gap.last}i,samples={gap.samples}i"
-    return Point("gap", tags(edge=gap.edge), gap.first, fields, received, gap.edge, True)
+    return Point(
+        "gap",
+        tags(edge=gap.edge),
+        min(flux.within(gap.first), flux.LAST_MS - 1),
+        fields,
+        received,
+        gap.edge,
+        True,
+    )
 
 
 @dataclass(frozen=True, slots=True)
