@@ -1,4 +1,7 @@
-"""The lathe: the constraint of the line. A current transformer, part pulses, spindle vibration."""
+"""The lathe: the constraint of the line. A current transformer, part pulses, spindle vibration.
+
+Its alarm relay is wired out too: from current alone a fault cannot be told from switched off.
+"""
 
 import math
 from random import Random
@@ -109,9 +112,10 @@ class Lathe(Station):
         self.wear = self.looseness = 0.0
 
     def published(self, world: Surroundings) -> Published:
-        """Activity, current, estimated power, vibration, parts."""
+        """Alarm, activity, current, estimated power, vibration, parts."""
         activity = 0 if self._ct_a < 1.0 else 2 if self.condition == Condition.WORKING else 1
         return {
+            "alarm": (int(self.faulted), GOOD),
             "activity": (activity, GOOD),
             "current": (round(self._ct_a, 2), GOOD),
             "power": (self.estimated_kw(self._ct_a), ESTIMATED),
@@ -122,7 +126,10 @@ class Lathe(Station):
 
 DEVICES: dict[int, RegisterMap[Lathe]] = {
     1: RegisterMap(
-        "remote I/O with counters, a current input and a vibration sensor on its own input",
+        "remote I/O with an alarm contact, counters, a current input and a vibration sensor on its "
+        "own input",
+        Register("discrete:0", "bool", "alarm contact", lambda m, t: m.faulted),
+        Register("input:0", "uint16", "contacts: bit 0 alarm", lambda m, t: m.faulted),
         Register("input:1", "uint16", "part pulses, rolls over", lambda m, t: m.parts),
         Register("input:2", "uint16", "current, 0.01 A", lambda m, t: round(m.ct_a * 100)),
         Register(

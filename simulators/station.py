@@ -12,7 +12,11 @@ from simulators.surroundings import Surroundings
 
 
 class Condition(IntEnum):
-    """The truth about a station, which no dumb machine tells."""
+    """The truth about a station, which no dumb machine tells.
+
+    A station without a part to take is STARVED, and one whose finished part finds no room BLOCKED,
+    whoever is there; PAUSED has part and room and nobody who feeds it.
+    """
 
     OFF = 0
     STARVED = 1
@@ -43,6 +47,11 @@ class Buffer:
         self.parts.append(part)
         return True
 
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to take."""
+        return not self.parts
+
     def take(self) -> float | None:
         """The oldest part, None when empty."""
         return self.parts.popleft() if self.parts else None
@@ -57,6 +66,11 @@ class Store(Buffer):
     def put(self, part: float) -> bool:
         """Always room."""
         return True
+
+    @property
+    def empty(self) -> bool:
+        """Never."""
+        return False
 
     def take(self) -> float | None:
         """Always a sound blank."""
@@ -172,13 +186,13 @@ class Station(Machine):
                 self._enter(world, Condition.BLOCKED)
                 return
             self.part = None
+        if self.inlet.empty:
+            self._enter(world, Condition.STARVED)
+            return
         if not (self.works_through_breaks or world.manned):
             self._enter(world, Condition.PAUSED)
             return
         self.part = self.inlet.take()
-        if self.part is None:
-            self._enter(world, Condition.STARVED)
-            return
         self.this_cycle_s = self.cycle_s * (
             1.0 + 0.02 * max(-2.0, min(2.0, self.random.gauss(0, 1)))
         )

@@ -7,17 +7,22 @@ everybody else's: there is no second way into the historian.
 import time
 from collections.abc import Callable, Iterable, Sequence
 
+import numpy as np
+
 from plant.flow.clock import Clock
 from plant.flow.port import HistorianReader
-from plant.flow.sample import SampleBatch
+from plant.flow.sample import Event, SampleBatch
 from plant.model.plant import TWIN, Plant
 from plant.model.signal import Origin, Signal
 from plant.wire.host_event import Data
 from plant.wire.topic import NodeId
+from twin.fold import folds
 from twin.host import Host
-from twin.line import Derived, LineTwin, Mirror, PastLine
+from twin.line import Mirror
 from twin.link import SETTLE_S, UP, Links
-from twin.state import STATE, Found, MachineStates, PastStates, StateRules
+from twin.state import SLACK_MS, Group
+from twin.stated import MODE, StatedModes
+from twin.timeline import Derived
 
 REPEAT_S = 60.0
 COUNTS_S = 30.0
@@ -34,34 +39,46 @@ Accept = Callable[[SampleBatch, bool], object]
 class Derivation:
     """Turns what is heard and the clock's ticks into samples of the twin's own signals."""
 
-    def __init__(self, plant: Plant, clock: Clock, accept: Accept) -> None:
+    def __init__(
+        self,
+        plant: Plant,
+        clock: Clock,
+        accept: Accept,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.plant = plant
         self.signals: Sequence[Signal] = plant.published(Origin.TWIN)
         self._index = {s.path: i for i, s in enumerate(self.signals)}
         self._clock = clock
         self._accept = accept
+        self._monotonic = monotonic
         self._host: Host | None = None
 
     def attach(self, host: Host) -> None:
         """Begin: the host has the live table that everything follows."""
         repeat_ms = int(REPEAT_S * 1000 * max(1.0, self._clock.factor))
         self._host = host
-        self._mono, self._begun = time.monotonic(), self._clock.now()
+        self._mono, self._begun = self._monotonic(), self._clock.now()
         self.links = Links(list(self.plant.edges), self._mono)
-        host.listening = lambda: self.links.listening(time.monotonic())
-        rules = StateRules(list(self.plant.assets.values()), host.table)
-        self.rules = rules
-        self.machines = MachineStates(rules, host.live, repeat_ms)
-        self._past = PastStates(rules)
+        host.listening = lambda: self.links.listening(self._monotonic())
+        self._modes = StatedModes()
+        factor = max(1.0, self._clock.factor)
+        self.groups = [
+            Group(
+                fold,
+                line,
+                frozenset(self._index),
+                self._modes,
+                repeat_ms=repeat_ms,
+                slack_ms=int(SLACK_MS * factor),
+            )
+            for fold, line in folds(self.plant, host.table)
+        ]
         self._mirror = Mirror(self.plant, host.table)
-        self._lines = [
-            LineTwin(self.plant, line, host.live, repeat_ms) for line in self.plant.lines.values()
-        ]
-        named = {a.id for a in rules.machines}
-        self._past_lines = [
-            PastLine(line, [s.asset for s in line.flow if s.asset in named], repeat_ms)
-            for line in self.plant.lines.values()
-        ]
+        self._wanted = np.zeros(len(host.table), np.bool_)
+        for group in self.groups:
+            self._wanted[group.signals] = True
+        self._wanted[self._mirror.signals] = True
         self._link_told: dict[str, int] = {}
         self._repeat_ms = repeat_ms
         self._complete_told: dict[str, int] = {}
@@ -69,48 +86,72 @@ class Derivation:
         self._counts_at = 0.0
 
     def warm(self, reader: HistorianReader) -> None:
-        """Take up what the counters said in the last hours; called before anything runs."""
+        """Take up what the machines said in the last hours; called before anything runs."""
+        assert self._host is not None  # noqa: S101 - attached before
         now = self._clock.now()
-        for line in self._lines:
-            line.replay(reader.read(line.counters, now - WARM_MS, now))
+        for event in reader.events(0, now):
+            self._modes.hear(event)
+        for group in self.groups:
+            paths = [self._host.table.path(int(s)) for s in group.signals]
+            rows = reader.read(paths, now - WARM_MS, now)
+            group.warm(
+                SampleBatch.of(
+                    group.signals[rows.signal], rows.source_time, rows.value, rows.status
+                )
+            )
 
     def heard(self, event: Data, queued: bool) -> None:
         """A data event; ``queued``: a row that was accepted now for the first time."""
         if not queued:
             return
-        self._publish(self._mirror.add(event.samples, event.historical), live=event.live)
-        found = self._past.add(event.samples, event.historical)
-        out = [self._state(f) for f in found]
-        for line in self._past_lines if found else ():
-            for f in found:
-                line.add(self.rules.machines[f.machine].id, f.time, f.state, f.again)
-            out += line.tell()
-        self._publish(out, live=False)
+        for stated in event.events:
+            if stated.kind == MODE:
+                self._state_mode(stated)
+        samples = event.samples
+        if not len(samples) or event.row is None:
+            return
+        if event.node.group == self.plant.group:
+            newest = int(samples.source_time.max())
+            for group in self.groups:
+                group.complete(event.node.node, newest)
+        known = samples.signal < len(self._wanted)
+        mask = self._wanted[np.where(known, samples.signal, 0)] & known
+        if not mask.any():
+            return
+        mine = samples.take(mask)
+        self._publish(self._mirror.add(mine, event.historical), live=event.live)
+        for group in self.groups:
+            of = np.isin(mine.signal, group.signals)
+            if of.any():
+                group.add(mine.take(of))
+
+    def _state_mode(self, event: Event) -> None:
+        """A person said what a machine is used for: what was told since then is made right."""
+        span = self._modes.hear(event)
+        for group in self.groups if span is not None else ():
+            if span is not None:
+                start, end = span
+                self._publish_states(group.restate(event.asset, start, end, self._clock.now()))
 
     def tick(self) -> None:
         """Everything that follows the live table and the clock."""
         assert self._host is not None  # noqa: S101 - attached before it runs
-        now, mono = self._clock.now(), time.monotonic()
+        now, mono = self._clock.now(), self._monotonic()
         settled = mono - self._mono > SETTLE_S
         out = list(self._link_signals(now, mono))
-        found = self.machines.tick(now, self.links.lost, settled)
-        for one in found:
-            if one.state == 0:
-                self._past.said_unknown(one.machine, one.time)
-        out += [self._state(f) for f in found]
-        told = self.machines.state.tolist()
-        states = {a.id: s for a, s in zip(self.rules.machines, told, strict=True)}
-        for line in self._lines:
-            out += line.tick(now, states, settled)
+        for group in self.groups:
+            self._publish_states(group.tick(now, self._host.live, self.links.lost, settled))
+            self._publish_states(group.settle(now, mono))
         if settled:
             out += self._mirror.held(self._host.live, self._begun)
         out += self._complete(now, mono)
         out += self._counts(now, mono)
         self._publish(out, live=True)
 
-    def _state(self, found: Found) -> Derived:
-        machine = self.rules.machines[found.machine]
-        return Derived(f"{machine.id}/{STATE}", found.time, float(found.state), found.status)
+    def _publish_states(self, derived: Sequence[Derived]) -> None:
+        """What holds now is current; what is told of the past is stored and shown to nobody."""
+        self._publish([d for d in derived if not d.current], live=False)
+        self._publish([d for d in derived if d.current], live=True)
 
     def _link_signals(self, now: int, mono: float) -> Iterable[Derived]:
         assert self._host is not None  # noqa: S101

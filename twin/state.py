@@ -1,200 +1,244 @@
-"""Machine states by PackML from what the machines say, and never more than that.
+"""The states of a line's machines and of the line: said at once, and made right when all is heard.
 
-An asset's rules are asked in order; the first whose signal is Good and whose value it knows
-decides. When none does, when the device is dead or the edge is silent, the state is Unknown.
-``MachineStates`` follows the live table in ticks; ``PastStates`` does the same over rows that
-waited in an outbox, so that a backlog gets its states too, at its own times.
+Two views of the same machines, two folds of the same kind:
+
+*now*    follows the live table in ticks. What it says goes out at once.
+*final*  follows stored rows in the order of their source times, up to the time to which every
+         edge of the line is complete. Rows of different devices come out of order by seconds, those
+         of an edge that was away by hours; here they are in order, so what it says depends on the
+         rows alone, live or from a backlog.
+
+Both write through the same records: where *final* finds that something else holds than was told,
+the row is told again with the same source time, and a change that was not told is told late.
 """
 
-from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from bisect import insort
+from collections.abc import Iterator, Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
-from plant.flow.live import LiveTable, SignalTable
-from plant.flow.sample import Int64, SampleBatch
-from plant.flow.status import StatusCode, is_good
-from plant.model.packml import PackML
-from plant.model.plant import Asset
+from plant.flow.live import LiveTable
+from plant.flow.sample import Int32, Int64, SampleBatch
+from plant.flow.status import StatusCode
+from plant.model.plant import Asset, Line
+from twin.cause import Said
+from twin.fold import Fold, Row
+from twin.output import UNKNOWN_STATUS, OfLine, OfMachine, Output, View
+from twin.stated import StatedModes
+from twin.timeline import Derived, Holds
 
-STATE = "state"
-UNKNOWN_STATUS = int(StatusCode.UncertainSubNormal)
-"""Unknown has fewer Good sources than it needs: that is what this code says."""
-
-_WIDTH = 256
-_NONE = 1 << 30
-_UNKNOWN_KEPT = 10_000
-"""So many moments of not knowing are corrected by a backlog: a week of them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A state to publish: of the ``machine``-th machine, since ``time`` (ms UTC).
-
-    ``again`` corrects what was said of that very moment.
-    """
-
-    machine: int
-    time: int
-    state: int
-    again: bool = False
-
-    @property
-    def status(self) -> int:
-        """Good where the state is known."""
-        return 0 if self.state else UNKNOWN_STATUS
+SLACK_MS = 5_000
+"""Rows of one edge come in order but for so much (real ms): one device's after another's."""
+WAITING = 100_000
+"""So many rows wait for an edge that is away; beyond, the oldest are taken as they are."""
+HOLD_TIMES = 3
+"""Values count for so many of their longest intervals without a newer row."""
+_FEW = 2_000
 
 
-class StateRules:
-    """The rules of many machines as arrays.
+class Group:
+    """The machines of one fold, published."""
 
-    ``machines`` are the assets that have rules and a state by the twin, in plant order.
-    """
-
-    def __init__(self, assets: Sequence[Asset], table: SignalTable) -> None:
-        self.machines = [a for a in assets if a.state_rules and a.signal(STATE) is not None]
-        rules = [(m, r) for m, a in enumerate(self.machines) for r in a.state_rules]
-        self.machine: Int64 = np.array([m for m, _ in rules], np.int64)
-        self.signal: Int64 = np.array([table.add(r.signal) for _, r in rules], np.int64)
-        self._state = np.full((len(rules), _WIDTH), -1, np.int64)
-        for i, (_, rule) in enumerate(rules):
-            for value, state in rule.map.items():
-                self._state[i, value] = state
-        self.starts: Int64 = np.flatnonzero(np.diff(self.machine, prepend=-1))
-        self.of_signal: dict[int, list[int]] = {}
-        for i, signal in enumerate(self.signal.tolist()):
-            self.of_signal.setdefault(signal, []).append(i)
-
-    def told(self, value: NDArray[np.float64], status: NDArray[np.uint32]) -> NDArray[np.int64]:
-        """The state that each rule's signal tells, -1 where it tells none."""
-        usable = is_good(status) & (value >= 0) & (value < _WIDTH)
-        usable &= np.floor(np.where(usable, value, 0.0)) == np.where(usable, value, 0.0)
-        number = np.where(usable, value, 0).astype(np.int64)
-        return np.where(usable, self._state[np.arange(len(number)), number], -1)
-
-    def decide(self, told: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The state of each machine: its first rule that tells one, else Unknown."""
-        if not len(told):
-            return np.empty(0, np.int64)
-        place = np.where(told >= 0, np.arange(len(told)), _NONE)
-        first = np.minimum.reduceat(place, self.starts)
-        return np.where(first < _NONE, told[np.minimum(first, len(told) - 1)], int(PackML.Unknown))
-
-
-class MachineStates:
-    """States now, from the live table.
-
-    A state is told again when it changed and after ``max_interval`` ms, so that silence is not
-    taken for constancy.
-    """
-
-    def __init__(self, rules: StateRules, live: LiveTable, repeat_ms: int = 60_000) -> None:
-        self.rules = rules
-        self.state: NDArray[np.int64] = np.full(len(rules.machines), -1, np.int64)
-        self._live = live
+    def __init__(
+        self,
+        fold: Fold,
+        line: Line | None,
+        published: frozenset[str],
+        modes: StatedModes,
+        *,
+        repeat_ms: int = 60_000,
+        slack_ms: int = SLACK_MS,
+    ) -> None:
+        self.machines: list[Asset] = fold.machines
+        self.signals = np.array(fold.signals, np.int32)
+        self.edges = sorted({a.edge or "" for a in fold.machines})
         self._repeat_ms = repeat_ms
-        self._told_at: Int64 = np.zeros(len(rules.machines), np.int64)
+        self._slack_ms = slack_ms
+        self._final, self._now = View(fold), View(fold.copy())
+        self._final.fold.hold_ms = HOLD_TIMES * repeat_ms
+        self._begin()
+        self._rows: list[tuple[int, int, Row]] = []
+        self._arrived = 0
+        self._parts: dict[str, tuple[float, int, int]] = {}
+        self._line = line
+        self._published = published
+        self._complete: dict[str, int] = {}
+        self._moved = False
+        self._still_s = 0.0
+        self._frontier = 0
+        self.outputs = [
+            Output(f"{a.id}/{id}", [i], OfMachine(id, i, modes, a.id))
+            for i, a in enumerate(fold.machines)
+            for id in ("state", "waiting", "mode", "item_state")
+            if f"{a.id}/{id}" in published
+        ]
+        if line is not None and f"{line.id}/state" in published:
+            ids = [a.id for a in fold.machines]
+            of = OfLine(line, ids)
+            self.outputs.append(Output(f"{line.id}/state", range(len(ids)), of))
 
-    def tick(
-        self, now: int, lost: frozenset[str] = frozenset(), settled: bool = True
-    ) -> Sequence[Found]:
+    def _begin(self) -> None:
+        n = len(self.signals)
+        self._value = np.full(n, np.nan)
+        self._status = np.full(n, StatusCode.BadWaitingForInitialData, np.uint32)
+        self._time: Int64 = np.zeros(n, np.int64)
+
+    # ------------------------------------------------------------------------------------ at once
+
+    def tick(self, now: int, live: LiveTable, lost: frozenset[str], settled: bool) -> list[Derived]:
         """What is to be published; ``lost`` are the edges that cannot be heard.
 
         Before the process is ``settled`` (it may not have heard everybody yet) nothing is said of
         a machine that is unknown.
         """
-        rules, live = self.rules, self._live
-        if not rules.machines:
+        view = self._now
+        said = view.hear(self._news(now, live))
+        for station, machine in enumerate(self.machines):
+            said += view.fold.lose(now, station, machine.edge in lost)
+        said += view.fold.until(now)
+        if settled:
+            told = {s.station for s in said}
+            silent = [i for i, k in enumerate(view.known) if k.at(now) is None and i not in told]
+            said += [Said(i, now, 0, certain=False) for i in silent]
+        since = view.take(said, now)
+        out: list[Derived] = []
+        for output in self.outputs:
+            if said:
+                moments = output.moments(view, since, now)
+                out += output.record.agree(moments, self._holds(output, view, settled), since, now)
+            if now - output.record.last >= self._repeat_ms:
+                held = self._holds(output, view, settled)(now)
+                if held is not None:
+                    out.append(output.record.repeat(now, held))
+        return out + list(self._buffers(now))
+
+    def _buffers(self, now: int) -> Iterator[Derived]:
+        """Parts between two stations; the middle of what is possible where it is not known."""
+        line = self._line
+        for station, parts, known in self._now.fold.between() if line is not None else ():
+            path = f"{line.id}/buffer_{self.machines[station].id}" if line is not None else ""
+            status = 0 if known else UNKNOWN_STATUS
+            value, code, told = self._parts.get(path, (-1.0, 0, 0))
+            same = (value, code) == (parts, status) and now - told < self._repeat_ms
+            if path in self._published and not same:
+                told = max(now, told + 1)
+                self._parts[path] = (parts, status, told)
+                yield Derived(path, told, parts, status)
+
+    def _holds(self, output: Output, view: View, settled: bool = True) -> Holds:
+        told = output.record.last > 0
+
+        def holds(time: int) -> tuple[float, int] | None:
+            held = output.of.at(view, time)
+            if held is None or settled or told or held[1] == 0:
+                return held
+            return None
+
+        return holds
+
+    def _news(self, now: int, live: LiveTable) -> list[tuple[int, Row]]:
+        """What changed in the live table since the last tick, in the order of time."""
+        rows = live.snapshot(self.signals)
+        value, status, time = rows.value, rows.status, rows.source_time
+        differs = (value != self._value) & ~(np.isnan(value) & np.isnan(self._value))
+        changed = np.flatnonzero(differs | (status != self._status))
+        if not len(changed):
             return []
-        now_live = live.snapshot(rules.signal.astype(np.int32))
-        told = rules.told(now_live.value, now_live.status)
-        if lost:
-            silent = np.array([a.edge in lost for a in rules.machines])
-            told = np.where(silent[rules.machine], -1, told)
-        state = rules.decide(told)
-        changed = state != self.state
-        due = changed | (now - self._told_at >= self._repeat_ms)
-        if not settled:
-            due &= (state > 0) | (self.state >= 0)
-        if not due.any():
-            return []
-        newest = np.maximum.reduceat(now_live.source_time, rules.starts)
-        known = changed & (state > 0) & (newest > self._told_at) & (newest <= now)
-        time = np.maximum(np.where(known, newest, now), self._told_at + 1)
-        self.state = np.where(due, state, self.state)
-        self._told_at = np.where(due, time, self._told_at)
-        return [Found(m, int(time[m]), int(state[m])) for m in np.flatnonzero(due).tolist()]
+        marked = time[changed] == self._time[changed]  # not by a row: its device is dead, or back
+        at = np.where(marked, now, np.minimum(time[changed], now))
+        self._value, self._status, self._time = value, status, time
+        order = np.argsort(at, kind="stable")
+        taken = changed[order]
+        columns = (at[order], rows.signal[taken], value[taken], status[taken])
+        return [(t, (s, v, c)) for t, s, v, c in zip(*(c.tolist() for c in columns), strict=True)]
 
+    @property
+    def states(self) -> Mapping[str, int]:
+        """Machine -> state as it is said now; without those of whom nothing was said."""
+        return self._now.states(2**62)
 
-class PastStates:
-    """States of rows that are history, in the order in which the outbox hands them over.
+    # ------------------------------------------------------------------------- when all is heard
 
-    It follows the rows of now as well, silently, so that it knows how things stood when the first
-    row had to wait. Nothing is said of a machine before every rule in front of the deciding one
-    has been heard. Where the twin had said Unknown because it could not hear the edge, and the
-    rows from before and after show the state, the same moment is told again: a correction.
-    """
+    def add(self, samples: SampleBatch) -> None:
+        """Stored rows of this group's signals, in the order in which an edge accepted them."""
+        columns = (samples.source_time, samples.signal, samples.value, samples.status)
+        for time, signal, value, status in zip(*(c.tolist() for c in columns), strict=True):
+            self._arrived += 1
+            insort(self._rows, (time, self._arrived, (signal, value, status)))
 
-    def __init__(self, rules: StateRules) -> None:
-        n = len(rules.signal)
-        self.rules = rules
-        self._value = np.full(n, np.nan)
-        self._status = np.full(n, StatusCode.BadWaitingForInitialData, np.uint32)
-        self._time: Int64 = np.zeros(n, np.int64)
-        self._wanted = np.array(sorted(rules.of_signal), np.int32)
-        self._rules_of = [np.flatnonzero(rules.machine == m) for m in range(len(rules.machines))]
-        self._decided = [(0, 0)] * len(rules.machines)  # since when, which state; 0: not known
-        self._unknown: list[deque[int]] = [deque(maxlen=_UNKNOWN_KEPT) for _ in rules.machines]
+    def complete(self, edge: str, time: int) -> None:
+        """All that an edge accepted up to ``time`` has been heard."""
+        if edge in self.edges and time > self._complete.get(edge, 0):
+            self._complete[edge] = time
+            self._moved = True
 
-    def said_unknown(self, machine: int, time: int) -> None:
-        """The twin has just published that a machine's state is unknown."""
-        self._unknown[machine].append(time)
+    def settle(self, now: int, mono_s: float) -> list[Derived]:
+        """What follows for certain, and what was told otherwise: corrections.
 
-    def add(self, samples: SampleBatch, past: bool = True) -> list[Found]:
-        """Take samples; the corrections that follow, and of historical ones the states they tell.
-
-        Rows come complete and in order, so what holds before and after a moment held in it.
+        What has lain for the slack, while nothing newer came, is in order too.
         """
-        rows = samples.take(np.isin(samples.signal, self._wanted))
-        rows = rows.take(np.argsort(rows.source_time, kind="stable"))
-        found: list[Found] = []
-        machines: set[int] = set()
-        for i in range(len(rows)):
-            time = int(rows.source_time[i])
-            for rule in self.rules.of_signal[int(rows.signal[i])]:
-                if time >= self._time[rule]:
-                    self._value[rule] = rows.value[i]
-                    self._status[rule] = rows.status[i]
-                    self._time[rule] = time
-                    machines.add(int(self.rules.machine[rule]))
-            if machines and (i + 1 == len(rows) or int(rows.source_time[i + 1]) != time):
-                for machine in sorted(machines):
-                    found += self._corrected(machine, time)
-                told = self._decide(machines, time)
-                found += told if past else []
-                machines = set()
-        return found
+        if self._moved:
+            self._moved, self._still_s = False, mono_s
+        frontier = min(now, *(self._complete.get(edge, 0) for edge in self.edges))
+        if mono_s - self._still_s <= SLACK_MS / 1000.0:
+            frontier -= self._slack_ms
+        if len(self._rows) > WAITING:
+            frontier = max(frontier, self._rows[len(self._rows) - WAITING][0])
+        view = self._final
+        said = view.hear(self._due(frontier)) + view.fold.until(frontier)
+        certain = frontier - view.fold.reach_ms  # what is said later may reach back so far
+        since = view.take(said, self._frontier + 1)
+        if certain <= self._frontier:
+            return []
+        self._frontier = certain
+        out: list[Derived] = []
+        corrected = sum(o.record.corrected for o in self.outputs)
+        for output in self.outputs:
+            moments = output.moments(view, since, certain)
+            holds = self._holds(output, view)
+            out += output.record.agree(moments, holds, since, certain)
+            out += output.record.fill(holds, since, certain, self._repeat_ms)
+        if sum(o.record.corrected for o in self.outputs) > corrected and len(self._rows) < _FEW:
+            self._resume()
+        return out
 
-    def _decide(self, machines: set[int], time: int) -> list[Found]:
-        found = []
-        told = self.rules.told(self._value, self._status)
-        state = self.rules.decide(told)
-        for machine in sorted(machines):
-            of = self._rules_of[machine]
-            known = np.flatnonzero(told[of] >= 0)
-            heard = self._time[of] > 0
-            if heard.all() or (len(known) and heard[: known[0] + 1].all()):
-                self._decided[machine] = (time, int(state[machine]))
-                found.append(Found(machine, time, int(state[machine])))
-        return found
+    def _due(self, frontier: int) -> list[tuple[int, Row]]:
+        rows = self._rows
+        cut = 0
+        while cut < len(rows) and rows[cut][0] <= frontier:
+            cut += 1
+        due, self._rows = rows[:cut], rows[cut:]
+        return [(time, row) for time, _, row in due]
 
-    def _corrected(self, machine: int, before: int) -> Iterator[Found]:
-        """What was said to be unknown before a row's time, and was not."""
-        since, state = self._decided[machine]
-        unknown = self._unknown[machine]
-        while unknown and unknown[0] < before:
-            time = unknown.popleft()
-            if state and since <= time:
-                yield Found(machine, time, state, again=True)
+    def _resume(self) -> None:
+        """The view of now goes on from what is certain, and what was heard since."""
+        self._now = view = self._final.copy()
+        view.fold.hold_ms = None
+        view.take(view.hear([(time, row) for time, _, row in self._rows]), 0)
+        self._begin()
+
+    def warm(self, samples: SampleBatch) -> None:
+        """Take up stored rows of the last hours, silently; called before anything runs."""
+        if not len(samples):
+            return
+        self.add(samples)
+        edge = np.array([self.edges.index(e) for e in self._edge_of(samples.signal)])
+        last = [int(samples.source_time[edge == e].max()) for e in np.unique(edge)]
+        self._final.take(self._final.hear(self._due(min(last))), 0)
+        self._frontier = min(last)
+        self._resume()
+
+    def _edge_of(self, signals: Int32) -> list[str]:
+        """The edges that signals come from."""
+        fold = self._final.fold
+        return [self.machines[fold.station(s)].edge or "" for s in signals.tolist()]
+
+    def restate(self, asset: str, start: int, end: int, now: int) -> list[Derived]:
+        """A person said something of a machine's mode: what was told since then is made right."""
+        out: list[Derived] = []
+        for output in self.outputs:
+            if output.record.path.partition("/")[0] == asset:
+                end = min(end, now)
+                moments = [start, end, *output.moments(self._now, start, end)]
+                out += output.record.agree(moments, self._holds(output, self._now), start, end)
+        return out

@@ -4,16 +4,21 @@ import numpy as np
 import pytest
 
 from plant.flow.live import LiveTable, SignalTable
-from plant.flow.sample import SampleBatch
+from plant.flow.sample import Event, SampleBatch
 from plant.flow.status import StatusCode
 from plant.model.packml import PackML
 from plant.model.plant import Broker
-from twin.count import BufferEstimate, Rise
-from twin.line import LineTwin, Mirror, PastLine, line_state
+from twin.count import Rise
+from twin.fold import folds
+from twin.line import Mirror
 from twin.link import LOST, UP, Links
-from twin.state import MachineStates, PastStates, StateRules
+from twin.output import line_state
+from twin.state import Group
+from twin.stated import StatedModes
 
 BAD = int(StatusCode.BadNoCommunication)
+UNCERTAIN = int(StatusCode.UncertainSubNormal)
+NOBODY: frozenset[str] = frozenset()
 
 
 @pytest.fixture
@@ -27,8 +32,14 @@ def live(plant):
 
 
 @pytest.fixture
-def rules(plant, live):
-    return StateRules(list(plant.assets.values()), live.table)
+def group(plant, live):
+    """The hall: saw and gauge, three parts between them."""
+    return a_group(plant, live)
+
+
+def a_group(plant, live, **more):
+    (fold, line), *_ = folds(plant, live.table)
+    return Group(fold, line, frozenset(s.path for s in plant.signals), StatedModes(), **more)
 
 
 def batch(live, time, status=0, **values):
@@ -36,88 +47,132 @@ def batch(live, time, status=0, **values):
     return SampleBatch.of(at, time, list(map(float, values.values())), status)
 
 
-def told(found, machine=0):
-    return [(f.time, PackML(f.state).name, f.status == 0) for f in found if f.machine == machine]
+def tick(group, live, now, lost=NOBODY, settled=True, path="saw/state"):
+    """What a tick tells of one signal."""
+    return named(group.tick(now, live, lost, settled), path)
 
 
-def test_the_first_rule_that_knows_decides(live, rules):
-    states = MachineStates(rules, live)
+def named(derived, path="saw/state"):
+    mine = [d for d in derived if d.path == path]
+    if path.endswith("state"):
+        return [(d.time, PackML(int(d.value)).name, d.status == 0) for d in mine]
+    return [(d.time, d.value, d.status == 0) for d in mine]
+
+
+def heard(group, batch, now=None):
+    """Rows of edge1, all that it has accepted so far; what is certain then."""
+    group.add(batch)
+    group.complete("edge1", int(batch.source_time.max()) if now is None else now)
+
+
+def test_the_first_rule_that_knows_decides(live, group):
     live.update(batch(live, 1000, saw_light=3, saw_activity=2))
-    assert told(states.tick(1500)) == [(1000, "Aborted", True)]
+    assert tick(group, live, 1500) == [(1000, "Aborted", True)]
     live.update(batch(live, 2000, saw_light=0))
-    assert told(states.tick(2100)) == [(2000, "Execute", True)]
+    assert tick(group, live, 2100) == [(2000, "Execute", True)]
     live.update(batch(live, 3000, saw_activity=9))
-    assert told(states.tick(3100)) == [(3100, "Unknown", False)]
+    assert tick(group, live, 3100) == [(3000, "Unknown", False)]
 
 
-def test_only_good_values_count(live, rules):
-    states = MachineStates(rules, live)
+def test_only_good_values_count(live, group):
     live.update(batch(live, 1000, saw_activity=2))
-    states.tick(1100)
+    assert tick(group, live, 1100) == [(1000, "Execute", True)]
     live.update(batch(live, 2000, BAD, saw_activity=np.nan))
-    assert told(states.tick(2100)) == [(2100, "Unknown", False)]
-    live.update(batch(live, 3000, int(StatusCode.UncertainSubNormal), saw_activity=2))
-    assert told(states.tick(3100)) == []
+    assert tick(group, live, 2100) == [(2000, "Unknown", False)]
+    live.update(batch(live, 3000, UNCERTAIN, saw_activity=2))
+    assert tick(group, live, 3100) == []
     live.update(batch(live, 4000, saw_activity=1.5))
-    assert told(states.tick(4100)) == []
+    assert tick(group, live, 4100) == []
 
 
-def test_a_silent_edge_makes_its_machines_unknown(live, rules):
-    states = MachineStates(rules, live)
+def test_a_dead_device_and_a_silent_edge_make_machines_unknown(live, group):
     live.update(batch(live, 1000, saw_activity=2))
-    assert told(states.tick(1100))
-    assert told(states.tick(9000, frozenset({"edge1"}))) == [(9000, "Unknown", False)]
-    assert told(states.tick(9500)) == [(9500, "Execute", True)], "the edge can be heard again"
+    assert tick(group, live, 1100)
+    live.mark(np.array([live.table.index("saw/activity")]), StatusCode.BadNoCommunication)
+    assert tick(group, live, 5000) == [(5000, "Unknown", False)], "since it was noticed"
+    live.update(batch(live, 6000, saw_activity=2))
+    assert tick(group, live, 6100) == [(6000, "Execute", True)]
+    assert tick(group, live, 9000, frozenset({"edge1"})) == [(9000, "Unknown", False)]
+    assert tick(group, live, 9500) == [(9500, "Execute", True)], "the edge can be heard again"
 
 
-def test_a_state_is_told_again_and_times_rise(live, rules):
-    states = MachineStates(rules, live, repeat_ms=1000)
+def test_a_state_is_told_again(live, plant):
+    group = a_group(plant, live, repeat_ms=1000)
     live.update(batch(live, 1000, saw_activity=2))
-    assert told(states.tick(1000)) == [(1000, "Execute", True)]
-    assert told(states.tick(1999)) == []
-    assert told(states.tick(2000)) == [(2000, "Execute", True)]
-    live.update(batch(live, 1500, saw_activity=1))  # the device's clock stepped back
-    assert told(states.tick(2000)) == [(2001, "Idle", True)]
+    assert tick(group, live, 1000) == [(1000, "Execute", True)]
+    assert tick(group, live, 1999) == []
+    assert tick(group, live, 2000) == [(2000, "Execute", True)]
 
 
-def test_nothing_is_said_before_everybody_had_time_to_speak(live, rules):
-    states = MachineStates(rules, live)
-    assert told(states.tick(1000, settled=False)) == []
-    assert told(states.tick(6000)) == [(6000, "Unknown", False)]
+def test_nothing_is_said_before_everybody_had_time_to_speak(live, group):
+    assert tick(group, live, 1000, settled=False) == []
+    assert tick(group, live, 6000) == [(6000, "Unknown", False)]
 
 
-def test_states_of_the_past_follow_the_rows(live, rules):
-    past = PastStates(rules)
-    assert told(past.add(batch(live, 1000, saw_activity=2))) == [], "the light was not heard yet"
-    assert told(past.add(batch(live, 2000, saw_light=0))) == [(2000, "Execute", True)]
-    rows = SampleBatch.concat([batch(live, 4000, saw_light=3), batch(live, 3000, saw_activity=1)])
-    assert told(past.add(rows)) == [(3000, "Idle", True), (4000, "Aborted", True)]
-    assert told(past.add(batch(live, 3500, saw_light=0))) == [], "late among the late"
-    together = SampleBatch.concat(
-        [batch(live, 5000, saw_light=0), batch(live, 5000, saw_activity=0)]
+def test_a_machine_that_does_not_say_why_it_stands_is_told_as_it_says(live, group):
+    live.update(batch(live, 1000, gauge_activity=1))
+    assert tick(group, live, 1100, path="gauge/state") == [(1000, "Idle", False)]
+    assert tick(group, live, 1200, path="gauge/waiting") == []
+
+
+def test_what_is_told_at_once_is_made_right_when_all_is_heard(live, group):
+    live.update(batch(live, 10_000, saw_activity=2))
+    assert tick(group, live, 10_100) == [(10_000, "Execute", True)]
+    heard(group, batch(live, 10_000, saw_activity=2))
+    rows = [
+        batch(live, 40_000, saw_light=3), batch(live, 30_000, saw_light=3),
+        batch(live, 35_000, saw_light=0),
+    ]  # fmt: skip
+    heard(group, SampleBatch.concat(rows), 90_000)
+    live.update(batch(live, 40_000, saw_light=3))
+    assert tick(group, live, 40_100) == [(40_000, "Aborted", True)]
+    told = named(group.settle(100_000, 0.0))
+    assert told == [(30_000, "Aborted", True), (35_000, "Execute", True)], "told late"
+    assert named(group.settle(101_000, 0.0)) == []
+
+
+def test_a_backlog_corrects_an_unknown_and_fills_what_was_not_told(live, plant):
+    group = a_group(plant, live, repeat_ms=60_000)
+    live.update(batch(live, 1000, saw_activity=2))
+    tick(group, live, 1100)
+    lost = frozenset({"edge1"})
+    assert tick(group, live, 300_000, lost) == [(300_000, "Unknown", False)]
+    assert tick(group, live, 360_000, lost) == [(360_000, "Unknown", False)]
+    for time in range(1000, 500_000, 60_000):
+        heard(group, batch(live, time, saw_activity=2 if time < 350_000 else 0))
+    told = named(group.settle(600_000, 0.0)) + named(group.settle(600_000, 60.0))
+    assert [t for t, _, _ in told if 61_000 <= t < 300_000] == [61_000, 121_000, 181_000, 241_000]
+    assert (300_000, "Execute", True) in told, "a correction"
+    assert (361_000, "Stopped", True) in told
+    kinds = {(name, good) for t, name, good in told if t < 361_000}
+    assert kinds <= {("Execute", True)}
+
+
+def test_rows_that_stop_are_not_taken_for_constancy(live, plant):
+    group = a_group(plant, live, repeat_ms=60_000)
+    heard(group, batch(live, 1000, saw_activity=2))
+    heard(group, batch(live, 3_600_000, saw_activity=2), 3_700_000)
+    told = named(group.settle(4_000_000, 0.0)) + named(group.settle(4_000_000, 60.0))
+    assert (181_000, "Unknown", False) in told, "three intervals without a row"
+    assert (3_600_000, "Execute", True) in told
+
+
+def test_modes_come_from_people_too_and_reach_back(live, plant, group):
+    live.update(batch(live, 1000, saw_activity=2))
+    found = group.tick(1100, live, NOBODY, settled=True)
+    assert {d.path: d.value for d in found if d.path.startswith("saw")}["saw/state"] == 6
+    modes = group.outputs[0].of._modes
+    span = modes.hear(
+        Event(1, "saw", "mode", {"start": 1, "end": None, "mode": "setup", "said": 5})
     )
-    assert told(past.add(together)) == [(5000, "Stopped", True)]
+    assert span is not None
+    assert group.restate("saw", *span, now=2000) == [], "this plant has no signal for it"
+    assert modes.at("saw", 10, 1) == 4
+    modes.hear(Event(1, "saw", "mode", {"start": 1, "end": 50, "mode": "", "said": 9}))
+    assert (modes.at("saw", 10, 1), modes.at("saw", 60, 1)) == (1, 4)
 
 
-def test_an_unknown_that_a_backlog_explains_is_corrected(live, rules):
-    past = PastStates(rules)
-    assert past.add(batch(live, 1000, saw_light=0, saw_activity=2), past=False) == []
-    for time in (5000, 65_000, 125_000):
-        past.said_unknown(0, time)
-    assert told(past.add(batch(live, 60_000, saw_activity=2))) == [
-        (5000, "Execute", True),
-        (60_000, "Execute", True),
-    ]
-    assert told(past.add(batch(live, 61_000, BAD, saw_activity=np.nan, saw_light=np.nan))) == [
-        (61_000, "Unknown", False)
-    ]
-    assert told(past.add(batch(live, 70_000, saw_activity=1))) == [(70_000, "Idle", True)]
-    assert told(past.add(batch(live, 130_000, saw_activity=1), past=False)) == [
-        (125_000, "Idle", True)
-    ]
-
-
-def test_line_state_is_that_of_its_constraint():
+def test_line_state_is_that_of_its_constraint(live, group):
     idle, run, held = PackML.Idle, PackML.Execute, PackML.Held
     assert line_state({"a": run, "b": idle}, "b") == idle
     assert line_state({"a": held, "b": idle}, "b") == held
@@ -125,61 +180,35 @@ def test_line_state_is_that_of_its_constraint():
     assert line_state({"a": run, "b": PackML.Unknown}, "b") == PackML.Unknown
     assert line_state({"a": PackML.Unknown, "b": run}, None) == run
     assert line_state({"a": PackML.Unknown}, None) == PackML.Unknown
+    live.update(batch(live, 1000, saw_activity=2, gauge_activity=2))
+    assert tick(group, live, 1100, path="hall/state") == [(1000, "Execute", True)]
+    live.update(batch(live, 2000, saw_light=3))
+    assert tick(group, live, 2100, path="hall/state") == [(2000, "Aborted", True)]
 
 
-def test_a_line_tells_state_and_buffers_when_they_change(plant, live):
-    line = LineTwin(plant, plant.lines["hall"], live)
-    states = {"saw": 6, "gauge": 4}
-    first = {d.path: d for d in line.tick(1000, states)}
-    assert first["hall/state"].value == PackML.Execute
-    assert "hall/buffer_saw" not in first, "no count is Good yet"
-    live.update(batch(live, 1, saw_part_count=100, gauge_good_count=5, gauge_reject_count=0))
-    (buffer,) = line.tick(2000, states)
-    assert (buffer.path, buffer.value) == ("hall/buffer_saw", 2.0)
-    assert buffer.status == StatusCode.UncertainSubNormal
-    assert list(line.tick(3000, states)) == []
-    live.update(batch(live, 2, saw_part_count=104))
-    (buffer,) = line.tick(4000, states)
-    assert (buffer.value, buffer.status) == (4.0, 0), "four more came in: it was empty"
-    live.update(batch(live, 2, gauge_reject_count=1))
-    assert [d.value for d in line.tick(5000, states)] == [3.0]
-    live.update(batch(live, 3, BAD, gauge_good_count=np.nan))
-    assert list(line.tick(6000, states)) == []
+def test_buffers_are_told_when_they_change(live, group):
+    path = "hall/buffer_saw"
+    assert tick(group, live, 900, path=path) == [], "no count is Good yet"
+    live.update(batch(live, 1000, saw_part_count=100, gauge_good_count=5, gauge_reject_count=0))
+    assert tick(group, live, 2000, path=path) == [(2000, 2.5, False)]
+    assert tick(group, live, 3000, path=path) == []
+    live.update(batch(live, 4000, saw_part_count=105))
+    assert tick(group, live, 4000, path=path) == [(4000, 3.0, True)], "five more: it was empty"
+    live.update(batch(live, 5000, gauge_reject_count=3))
+    assert tick(group, live, 5000, path=path) == [(5000, 2.0, True)]
+    live.update(batch(live, 6000, BAD, gauge_good_count=np.nan))
+    assert tick(group, live, 6000, path=path) == []
 
 
-def test_buffers_go_on_from_what_the_counters_said_before(plant, live):
-    line = LineTwin(plant, plant.lines["hall"], live)
-    assert line.counters == ["saw/part_count", "gauge/good_count", "gauge/reject_count"]
-    line.replay(
-        SampleBatch.of(
-            [0, 1, 2, 0, 0, 1, 2], [1, 1, 1, 2, 4, 3, 9],
-            [100, 50, 3, 104, 105, 51, np.nan], [0, 0, 0, 0, 0, 0, BAD],
-        )
-    )  # fmt: skip
-    live.update(batch(live, 20, saw_part_count=105, gauge_good_count=53, gauge_reject_count=3))
-    buffers = [d for d in line.tick(1000, {}, settled=False) if "buffer" in d.path]
-    assert [(d.value, d.status) for d in buffers] == [(2.0, 0)]
-
-
-def test_a_line_of_the_past_waits_until_all_machines_have_spoken(plant):
-    line = PastLine(plant.lines["hall"], ["saw", "gauge"])
-
-    def tell():
-        return [(d.path, d.time, PackML(int(d.value)).name) for d in line.tell()]
-
-    for time, state in ((1000, 6), (3000, 4), (5000, 6)):
-        line.add("saw", time, state, again=False)
-    assert tell() == []
-    line.add("gauge", 1500, PackML.Aborted, again=False)
-    line.add("gauge", 4000, PackML.Execute, again=False)
-    line.add("other", 1, PackML.Execute, again=False)
-    state = "hall/state"
-    assert tell() == [(state, 1000, "Execute"), (state, 3000, "Held"), (state, 4000, "Idle")]
-    line.add("gauge", 5000, PackML.Execute, again=False)
-    assert tell() == [(state, 5000, "Execute")]
-    line.add("saw", 6000, PackML.Execute, again=True)
-    line.add("gauge", 6000, PackML.Execute, again=True)
-    assert tell() == [(state, 6000, "Execute")], "a correction is told even where nothing changed"
+def test_levels_go_on_from_what_was_stored(live, plant):
+    group = a_group(plant, live)
+    rows = [
+        batch(live, 1000, saw_part_count=100, gauge_good_count=5, gauge_reject_count=0),
+        batch(live, 2000, saw_part_count=105),
+    ]
+    group.warm(SampleBatch.concat(rows))
+    live.update(batch(live, 3000, saw_part_count=105, gauge_good_count=7, gauge_reject_count=0))
+    assert tick(group, live, 3100, path="hall/buffer_saw") == [(3100, 3.0, True)]
 
 
 def test_good_and_rejected_parts_of_the_line_are_those_of_its_last_gauge(plant, live):
@@ -205,14 +234,6 @@ def test_counts_that_stand_are_told_once_after_a_restart(plant, live):
 def test_counts_rise_over_resets_and_rollovers():
     rise = Rise(modulus=65536.0)
     assert [rise.add(v) for v in (65530, 65535, 4, 10, 2)] == [0, 5, 10, 16, 18]
-
-
-def test_a_buffer_estimate_begins_again_when_parts_vanish():
-    buffer = BufferEstimate(capacity=2)
-    buffer.update(0)
-    assert buffer.update(3) == 3
-    assert buffer.spread == 0
-    assert 0 <= buffer.update(-1) <= 3, "more came out than ever went in"
 
 
 def test_links():

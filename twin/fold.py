@@ -1,0 +1,234 @@
+"""The machines of a line (or one that stands alone) fed with samples, in the order of time."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from copy import deepcopy
+from dataclasses import replace
+from math import isfinite
+
+from plant.flow.live import SignalTable
+from plant.flow.status import SEVERITY
+from plant.model.mode import Mode
+from plant.model.plant import Asset, Line, Plant, StateRule
+from plant.model.signal import Signal
+from twin.cause import LineCause, Said
+from twin.count import Rise
+
+Row = tuple[int, float, int]
+"""Signal (index into the process's table), value, status."""
+
+STATE, GOOD, REJECT, PARTS = "state", "good_count", "reject_count", "part_count"
+
+
+def counters(machine: Asset) -> Sequence[Signal]:
+    """The signals that count what leaves a station: all parts, or good and rejected ones."""
+    parts = machine.signal(PARTS)
+    both = [machine.signal(GOOD), machine.signal(REJECT)]
+    return [parts] if parts is not None else [s for s in both if s is not None]
+
+
+class Selector:
+    """What a machine's rules tell: the first one that knows decides, (0, 0) where none does."""
+
+    __slots__ = ("_rules", "_value")
+
+    def __init__(self, rules: Sequence[StateRule], table: SignalTable) -> None:
+        self._rules = [(table.add(r.signal), r.map, r.waiting) for r in rules]
+        self._value: dict[int, int] = {}
+
+    @property
+    def signals(self) -> Iterable[int]:
+        """Those it listens to."""
+        return [signal for signal, _, _ in self._rules]
+
+    def hear(self, signal: int, value: float, status: int) -> None:
+        """Take a sample; only Good whole numbers say anything."""
+        if status & SEVERITY == 0 and isfinite(value) and value == int(value):
+            self._value[signal] = int(value)
+        else:
+            self._value.pop(signal, None)
+
+    def told(self) -> tuple[int, int]:
+        """State (or mode) and waiting."""
+        for signal, states, waiting in self._rules:
+            value = self._value.get(signal)
+            if value in states:
+                return states[value], waiting.get(value, 0)
+        return 0, 0
+
+
+class Counter:
+    """The parts that left a station, from one counter or several; None until all were Good."""
+
+    __slots__ = ("_rise", "_silent")
+
+    def __init__(self, signals: Sequence[Signal], table: SignalTable) -> None:
+        self._rise = {table.add(s.path): Rise(s.modulus) for s in signals}
+        self._silent = set(self._rise)
+
+    @property
+    def signals(self) -> Iterable[int]:
+        """Those it listens to."""
+        return list(self._rise)
+
+    def hear(self, signal: int, value: float, status: int) -> None:
+        """Take a sample; what is not Good counts nothing."""
+        if status == 0 and isfinite(value):
+            self._rise[signal].add(value)
+            self._silent.discard(signal)
+
+    @property
+    def parts(self) -> int | None:
+        """How many since they were first heard."""
+        if not self._rise or self._silent:
+            return None
+        return round(sum(rise.total for rise in self._rise.values()))
+
+
+class Fold:
+    """Samples in, statements out; ``machines`` in flow order, ``Said.station`` counts in them."""
+
+    def __init__(self, machines: Sequence[Asset], line: Line | None, table: SignalTable) -> None:
+        self.machines = list(machines)
+        self.time = 0
+        self.hold_ms: int | None = None
+        """A machine that says nothing for so long is lost; None: others say when it is."""
+        self._heard = [0] * len(machines)
+        self._selectors = [Selector(a.state_rules, table) for a in machines]
+        self._counters = [Counter(counters(a) if line else (), table) for a in machines]
+        self._cause = None
+        if line is not None:
+            buffers = [s.buffer for s in line.flow][:-1]
+            self._cause = LineCause.of([a.cycle_s for a in machines], buffers)
+        self._modes = [Selector(a.mode_rules, table) if a.mode_rules else None for a in machines]
+        self._mode = [int(Mode.Unknown if a.mode_rules else Mode.Production) for a in machines]
+        self._now = [(-1, -1)] * len(machines)
+        self._last = [Said(i, 0, 0, certain=False) for i in range(len(machines))]
+        self._lost = [False] * len(machines)
+        self._listeners: dict[int, list[tuple[int, Selector | Counter]]] = {}
+        listeners = zip(self._selectors, self._counters, self._modes, strict=True)
+        for station, several in enumerate(listeners):
+            for listener in several:
+                for signal in listener.signals if listener is not None else ():
+                    self._listeners.setdefault(signal, []).append((station, listener))
+
+    @property
+    def signals(self) -> Sequence[int]:
+        """Those it follows."""
+        return list(self._listeners)
+
+    def hear(self, time: int, rows: Iterable[Row]) -> list[Said]:
+        """All samples of one moment (ms UTC), never before an earlier one; what follows."""
+        said = self.until(time - 1)
+        touched: set[int] = set()
+        for signal, value, status in rows:
+            for station, listener in self._listeners.get(signal, ()):
+                listener.hear(signal, value, status)
+                touched.add(station)
+                self._heard[station] = time
+                if self.hold_ms is not None:
+                    self._lost[station] = False
+        return said + self._settle(time, sorted(touched))
+
+    def lose(self, time: int, station: int, lost: bool) -> list[Said]:
+        """A machine can no longer be heard, or can be again."""
+        if self._lost[station] == lost:
+            return []
+        self._lost[station] = lost
+        return self._settle(time, [station])
+
+    def until(self, time: int) -> list[Said]:
+        """Let time pass to ``time``: what it alone brings."""
+        said = self._silent(time)
+        cause = self._cause
+        while cause is not None and (due := min(cause.due(), default=time + 1)) <= time:
+            said += self._moded(cause.settle(due))
+        self.time = max(self.time, time)
+        return said
+
+    def _silent(self, time: int) -> list[Said]:
+        """Whoever has said nothing for too long by ``time``."""
+        said: list[Said] = []
+        for station, heard in enumerate(self._heard if self.hold_ms is not None else ()):
+            ends = heard + (self.hold_ms or 0)
+            if heard and ends <= time:
+                said += self.lose(ends, station, lost=True)
+        return said
+
+    @property
+    def reach_ms(self) -> int:
+        """How far back a statement may reach."""
+        return self._cause.reach_ms if self._cause is not None else 0
+
+    def station(self, signal: int) -> int:
+        """Whose signal it is."""
+        return self._listeners[signal][0][0]
+
+    def between(self) -> Iterator[tuple[int, float, bool]]:
+        """Station, parts in the buffer behind it, and whether that is certain."""
+        cause = self._cause
+        for station in range(len(self.machines) - 1) if cause is not None else ():
+            if cause is not None and cause.levels[station].difference is not None:
+                yield station, *cause.buffer(station)
+
+    def copy(self) -> "Fold":
+        """The same, to go on with by another way."""
+        return deepcopy(self, {id(self.machines): self.machines})
+
+    def _settle(self, time: int, touched: Sequence[int]) -> list[Said]:
+        self.time = max(time, self.time)
+        cause = self._cause
+        for station in touched:
+            parts = self._counters[station].parts
+            if cause is not None and parts is not None and cause.places[station].parts != parts:
+                cause.counted(time, station, parts)
+        said: list[Said] = []
+        for station in touched:
+            told = (0, 0) if self._lost[station] else self._selectors[station].told()
+            if told != self._now[station]:
+                self._now[station] = told
+                if cause is not None:
+                    cause.told(time, station, *told)
+                if cause is None or not told[0]:
+                    said.append(Said(station, time, *told, certain=bool(told[0])))
+        said += cause.settle(time) if cause is not None else []
+        return self._moded(said) + [
+            replace(self._last[station], since=time, mode=self._mode[station])
+            for station in touched
+            if self._turned(station)
+        ]
+
+    def _turned(self, station: int) -> bool:
+        """Whether the machine's mode is another than before."""
+        selector = self._modes[station]
+        if selector is None:
+            return False
+        mode = int(Mode.Unknown) if self._lost[station] else selector.told()[0]
+        same = mode == self._mode[station]
+        self._mode[station] = mode
+        return not same
+
+    def _moded(self, said: list[Said]) -> list[Said]:
+        """With the modes of the machines; what was said last is kept."""
+        found = [replace(s, mode=self._mode[s.station]) for s in said]
+        self._last = (
+            [
+                next((s for s in reversed(found) if s.station == i), last)
+                for i, last in enumerate(self._last)
+            ]
+            if found
+            else self._last
+        )
+        return found
+
+
+def folds(plant: Plant, table: SignalTable) -> list[tuple[Fold, Line | None]]:
+    """One for every line, and one for every machine with a state that stands in none."""
+    found: list[tuple[Fold, Line | None]] = []
+    placed = set()
+    for line in plant.lines.values():
+        stations = [plant.assets[s.asset] for s in line.flow]
+        placed |= {a.id for a in stations}
+        found.append((Fold(stations, line, table), line))
+    alone = (a for a in plant.assets.values() if a.id not in placed and a.state_rules)
+    found += [(Fold([a], None, table), None) for a in alone if a.signal(STATE) is not None]
+    return found
