@@ -117,7 +117,7 @@ def open_ports(name: str, plant: Plant, data: Path, options: Mapping[str, object
     edge = str(options.get("edge", ""))
     folder = data / {"edge": edge or "edge", "opcua": f"opcua-{edge}"}.get(name, name)
     folder.mkdir(parents=True, exist_ok=True)
-    store, second = plant.historian, plant.copy
+    store, second = (_at_home(s, plant) for s in (plant.historian, plant.copy))
     return Ports(
         clock=read_clock(data),
         data=folder,
@@ -127,6 +127,14 @@ def open_ports(name: str, plant: Plant, data: Path, options: Mapping[str, object
         ready=_ready,
         options=options,
     )
+
+
+def _at_home(store: Any, plant: Plant) -> Any:
+    """The days of a historian are the plant's, where it has days and nothing else is said."""
+    known = getattr(type(store), "model_fields", {})
+    if "timezone" in known and "timezone" not in store.model_fields_set:
+        return store.model_copy(update={"timezone": str(plant.timezone)})
+    return store
 
 
 def _reader(store: Any, place: Path) -> Callable[[], HistorianReader]:

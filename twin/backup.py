@@ -26,7 +26,7 @@ from plant.flow.port import Commit
 from plant.flow.sample import Gap, SampleBatch
 from twin.historian.embedded import Embedded
 from twin.historian.segment import sync
-from twin.historian.store import FILE, SAMPLES, VERSION, open_readable, select
+from twin.historian.store import FILE, SAMPLES, TIERS, VERSION, open_readable, select
 
 MANIFEST = "manifest.json"
 _FORMAT = 1
@@ -90,9 +90,11 @@ def _freeze(folder: Path, work: Path) -> list[str]:
             copying.step(-1)  # in one read transaction, which stops nobody
         copy.pragma("journal_mode", "delete")
         names = [f"{SAMPLES}/{row[0]}" for row in select(copy, "SELECT file FROM segment")]
+        names += [f"{TIERS}/{row[0]}" for row in select(copy, "SELECT file FROM tier")]
         with copy:
             copy.execute("DELETE FROM retired")
-    (work / SAMPLES).mkdir()
+    for kind in (SAMPLES, TIERS):
+        (work / kind).mkdir()
     for name in names:
         os.link(folder / name, work / name)
     return [FILE, *names]
@@ -176,7 +178,8 @@ def restore(archive: Path, folder: Path, progress: Progress = _quiet) -> Kept:
 
 
 def _unpack(archive: Path, work: Path, progress: Progress) -> Kept:
-    (work / SAMPLES).mkdir()
+    for kind in (SAMPLES, TIERS):
+        (work / kind).mkdir()
     found: dict[str, tuple[int, str]] = {}
     manifest: Mapping[str, object] | None = None
     total = archive.stat().st_size
@@ -198,7 +201,7 @@ def _unpack(archive: Path, work: Path, progress: Progress) -> Kept:
 
 def _safe(name: str) -> bool:
     folder, _, file = name.rpartition("/")
-    return name in (MANIFEST, FILE) or (folder == SAMPLES and file.endswith(".parquet"))
+    return name in (MANIFEST, FILE) or (folder in {SAMPLES, TIERS} and file.endswith(".parquet"))
 
 
 def _chunks(data: IO[bytes]) -> Iterator[bytes]:

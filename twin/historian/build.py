@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 _CHUNK_ROWS = 2_000_000
 """Rows in memory at a time, and most of a final segment, unless one signal has more."""
 _MINUTE_CELLS = 200_000
-_DISTINCT = 1024
-"""A signal of a final segment with at most so many different values gets a dictionary."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,8 +86,8 @@ def build(writer: "EmbeddedWriter", task: Task) -> None:
         for low, high in _chunks(list(spans_of.values()), task):
             rows = _rows(writer, duck, task, spans_of, (low, high))
             if task.final:
-                made.parts.append(Part.write(writer.folder, task.day, rows, _DISTINCT))
-            minute, some = _cells(task, rows, rules, made, writer.settings.timezone)
+                made.parts.append(Part.write(writer.folder, task.day, rows))
+            minute, some = _cells(task, rows, rules, made, writer.zone)
             pending.append(minute)
             dense.append(some)
             if sum(map(len, pending)) >= _MINUTE_CELLS:

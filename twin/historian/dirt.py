@@ -1,16 +1,19 @@
 """Which built days late rows and corrections have touched, until their cells are made anew."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import apsw
 import numpy as np
 
 from plant.flow.sample import SampleBatch
-from twin.historian.segment import DAY_MS
+from twin.historian.segment import DAY_MS, SignalSpans
 from twin.historian.store import select
 
 EVERY = -1
 """In place of a signal: all of them."""
+
+_MANY = 50
+"""So many signals are marked one by one, more of them as all."""
 
 Touched = tuple[int, int]
 """A signal and a day since 1970, UTC."""
@@ -35,6 +38,18 @@ class Dirt:
             late = (time >= day * DAY_MS) & (time < self.built[day])
             found += [(signal, day) for signal in np.unique(rows.signal[late]).tolist()]
         return [pair for pair in found if pair not in self._marked]
+
+    def touched_by(self, day: int, of: SignalSpans) -> list[Touched]:
+        """What a file of rows of one day touches."""
+        if day not in self.built:
+            return []
+        signals = of.signal[of.first < self.built[day]].tolist()
+        return [pair for pair in ((s, day) for s in signals) if pair not in self._marked]
+
+    def treated_anew(self, signals: Sequence[int]) -> list[Touched]:
+        """Every day that has cells of signals whose treatment changed."""
+        ids = list(signals) if len(signals) <= _MANY else [EVERY]
+        return [(signal, day) for signal in ids for day in self.built]
 
     @staticmethod
     def mark(db: apsw.Connection, touched: Iterable[Touched]) -> None:

@@ -23,20 +23,20 @@ class Embedded(BaseModel):
     minute_days     how long cells of a minute are kept, also when the raw samples are gone
     hour_days       of an hour; None: for ever
     day_days        of a day
-    timezone        the plant's: where its days begin; the command line hands it in
+    timezone        where the plant's days begin; left out: the site's, as plant.yaml is read
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["embedded"] = "embedded"
-    seal_rows: int = Field(100_000, ge=1)
+    seal_rows: int = Field(2_000_000, ge=1)
     seal_s: float = Field(600.0, gt=0)
     merge: int = Field(8, ge=2)
     retention_days: float | None = Field(None, gt=0)
     minute_days: float | None = Field(366, gt=0)
     hour_days: float | None = Field(None, gt=0)
     day_days: float | None = Field(None, gt=0)
-    timezone: str = "UTC"
+    timezone: str | None = None
 
     def cut(self, now: int) -> int | None:
         """Raw rows before this (ms UTC, a midnight) are not kept; None where all are."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from twin.historian.build import Task, build
+from twin.historian.dirt import EVERY
 from twin.historian.seal import (
     FINAL,
     Part,
@@ -18,6 +19,7 @@ from twin.historian.segment import DAY_MS, SEGMENT_COLUMNS, Segment, connect, la
 from twin.historian.shelf import Shelf
 from twin.historian.store import RETIRED_KEEP_S, SAMPLES, retire, select, shrink, writing
 from twin.historian.tier import HOUR_MS, TIERS
+from twin.historian.writer import ZONE
 
 if TYPE_CHECKING:
     import apsw
@@ -41,6 +43,7 @@ def retain(writer: "EmbeddedWriter", now: int, force: bool) -> None:
     work = seal(writer, force)
     while merge(writer):
         work += 1
+    _rezone(writer)
     for task in _tasks(writer, now, force):
         build(writer, task)
         work += 1
@@ -59,6 +62,28 @@ def retain(writer: "EmbeddedWriter", now: int, force: bool) -> None:
             shrink(writer.database)
 
 
+def _rezone(writer: "EmbeddedWriter") -> None:
+    """Where the plant's days begin elsewhere than before, those of the tier are made anew.
+
+    Days whose raw rows are gone are not: there the hours answer.
+    """
+    zone = writer.settings.timezone
+    if zone is None or zone == writer.zone:
+        return
+    with writer.lock:
+        files = [
+            file for (file,) in select(writer.database, "SELECT file FROM tier WHERE tier = 'day'")
+        ]
+        touched = [(EVERY, day) for day in writer.dirt.built if day * DAY_MS >= writer.raw_from]
+        with writing(writer.database) as db:
+            db.execute("INSERT OR REPLACE INTO fact VALUES (?, ?)", (ZONE, zone))
+            db.execute("DELETE FROM tier WHERE tier = 'day'")
+            retire(db, files)
+            writer.dirt.mark(db, touched)
+        writer.dirt.marked(touched)
+        writer.zone = zone
+
+
 def _tasks(writer: "EmbeddedWriter", now: int, force: bool) -> list[Task]:
     """Days that are due to be made, the oldest first."""
     with writer.lock:
@@ -67,6 +92,7 @@ def _tasks(writer: "EmbeddedWriter", now: int, force: bool) -> list[Task]:
     days: dict[int, list[Segment]] = {}
     for segment in segments:
         days.setdefault(segment.day, []).append(segment)
+    _forget_dirt(writer, set(days))
     tasks = []
     for day, some in sorted(days.items()):
         if force or time.monotonic() - writer.touched.get(day, -_QUIET_S) >= _QUIET_S:
@@ -76,6 +102,18 @@ def _tasks(writer: "EmbeddedWriter", now: int, force: bool) -> list[Task]:
                 if not force:
                     break
     return tasks
+
+
+def _forget_dirt(writer: "EmbeddedWriter", days: set[int]) -> None:
+    """Marks of days without any raw row: what their cells say, they say for ever."""
+    with writer.lock:
+        marked = {f // DAY_MS for (f,) in select(writer.database, "SELECT first FROM dirty")} - days
+        marked -= set(np.unique(writer.hot.view().source_time // DAY_MS).tolist())
+        if marked:
+            for day in marked:
+                writer.dirt.take(writer.database, day)
+            with writing(writer.database) as db:
+                db.executemany("DELETE FROM dirty WHERE first = ?", [(d * DAY_MS,) for d in marked])
 
 
 def _task(
@@ -136,6 +174,7 @@ def _expire(writer: "EmbeddedWriter", now: int) -> int:
         replace_segments(db, old)
         part.name(db, level=_CARRIED)
         _say(db, "raw", cut)
+        writer.raw_from = max(writer.raw_from, cut)
     return len(old)
 
 

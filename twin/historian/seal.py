@@ -33,6 +33,11 @@ if TYPE_CHECKING:
 FINAL = 100
 """Level of the segments of a day that is over."""
 
+_LONG = 1500
+_DISTINCT = 1024
+"""Where signals have so many rows in a file, one with few different values gets a dictionary; with
+fewer rows, many signals share a row group, and their times would get one too, to no good."""
+
 _MERGE_ROWS = 2_000_000
 """Most rows of a merged segment: it is sorted in memory, 32 bytes a row."""
 _BIG_ROWS = 250_000
@@ -55,10 +60,11 @@ class Part:
     last_received: int
 
     @classmethod
-    def write(cls, folder: "Path", day: int, rows: SampleBatch, distinct: int = 1) -> Self:
+    def write(cls, folder: "Path", day: int, rows: SampleBatch) -> Self:
         """Write sorted rows of one day; durable when this returns."""
-        file, size = write_segment(folder / SAMPLES, day, rows, distinct)
         spans = SignalSpans.of(rows)
+        long = len(rows) >= _LONG * len(spans.signal)
+        file, size = write_segment(folder / SAMPLES, day, rows, _DISTINCT if long else 1)
         return cls(
             day,
             file,

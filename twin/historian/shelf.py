@@ -126,7 +126,7 @@ class Shelf:
         self, area: Area, hours: Cells, rules: Rules, now: int
     ) -> tuple[list[Swap], list[int]]:
         """The plant's days that an area touches, made of hours; UTC days found to be empty."""
-        zone = self._writer.settings.timezone
+        zone = self._writer.zone
         edges = edges_of("day", area.first, area.upto, zone)
         here = area.first // DAY_MS
         made, empty = [], []

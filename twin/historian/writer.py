@@ -18,13 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plant.errors import Unavailable
-from plant.flow.port import Commit, Series
+from plant.flow.port import Changes, Commit, Mark, Series
 from plant.flow.sample import Gap, Int32, Int64, SampleBatch
 from twin.historian.dirt import Dirt, Touched
 from twin.historian.duplicate import new_rounds
 from twin.historian.hot import HotLog, decode_hot, encode_hot
 from twin.historian.record import write_records
 from twin.historian.segment import SignalSpans, connect, newest, scan
+from twin.historian.signal import add, settle
 from twin.historian.store import SAMPLES, open_writable, select, writing
 
 if TYPE_CHECKING:
@@ -33,7 +34,11 @@ if TYPE_CHECKING:
     from twin.historian.embedded import Embedded
     from twin.historian.seal import Part
 
-_NEVER = np.iinfo(np.int64).min
+_NEVER = int(np.iinfo(np.int64).min)
+ZONE = "timezone of the tiers"
+"""Name of the fact."""
+OLDER = "older than retention"
+"""Why a gap record was written for rows that were not."""
 
 
 class EmbeddedWriter:
@@ -65,7 +70,11 @@ class EmbeddedWriter:
         self._declared: list[Series] = []
         self._id: Int32 = np.empty(0, np.int32)  # database id of each declared series, -1: none yet
         self._top: Int64 = np.empty(0, np.int64)  # greatest source time stored, by database id
-        self._received = 0
+        self.received = 0
+        self.zone = "UTC"
+        """Where the days of the tiers begin; ``retain`` brings it to what the settings say."""
+        self.raw_from = _NEVER
+        """Rows before this are gone, and others are not taken."""
         self.touched: dict[int, float] = {}
         """When a day was last sealed into, by the monotonic clock."""
         self.merged = -math.inf
@@ -87,7 +96,7 @@ class EmbeddedWriter:
             self._fit_top(id_)
             self._top[id_] = _NEVER if last is None else last
         for id_, received, data in db.execute("SELECT id, received, data FROM hot ORDER BY id"):
-            self._remember(id_, decode_hot(data, received))
+            self.keep(id_, decode_hot(data, received))
         tops = " UNION ALL ".join(
             f"SELECT max({column}) m FROM {table}"  # noqa: S608 - names are ours
             for table, column in (
@@ -101,37 +110,49 @@ class EmbeddedWriter:
             )
         )
         for (received,) in db.execute(f"SELECT max(m) FROM ({tops})"):  # noqa: S608
-            self._received = received or 0
+            self.received = received or 0
+        for (zone,) in db.execute("SELECT value FROM fact WHERE name = ?", (ZONE,)):
+            self.zone = zone
+        for (at,) in db.execute("SELECT at FROM horizon WHERE name = 'raw'"):
+            self.raw_from = at
 
     # ------------------------------------------------------------------------------ series
 
     def declare(self, series: Sequence[Series]) -> None:
         """See ``HistorianWriter``."""
         with self.lock:
+            touched: list[Touched] = []
             with writing(self.database) as db:
-                ids = [_settle(db, s) for s in series]
+                found = [settle(db, s) for s in series]
+                touched = self.dirt.treated_anew([f.id for f in found if f.treated_anew])
+                self.dirt.mark(db, touched)
+            self.dirt.marked(touched)
             self._declared.extend(series)
-            self._id = np.concatenate([self._id, np.array(ids, np.int32)])
+            self._id = np.concatenate([self._id, np.array([f.id for f in found], np.int32)])
+
+    def admit(self, db: apsw.Connection, series: Series) -> int:
+        """The id of a series, made if need be; in a transaction."""
+        found = settle(db, series).id
+        id_ = found if found >= 0 else add(db, series)
+        self._fit_top(id_)
+        return id_
 
     def _fit_top(self, id_: int) -> None:
         if id_ >= len(self._top):
             more = np.full(max(id_ + 1 - len(self._top), len(self._top), 256), _NEVER, np.int64)
             self._top = np.concatenate([self._top, more])
 
+    def raise_top(self, signal: Int32, time_: Int64) -> None:
+        """These rows are stored."""
+        if len(signal):
+            self._fit_top(int(signal.max()))
+            np.maximum.at(self._top, signal, time_)
+
     def _known(self, db: apsw.Connection, signals: NDArray[np.integer]) -> None:
         """Give an id to every declared series that gets its first row in this transaction."""
         for index in np.unique(signals[self._id[signals] < 0]):
-            s = self._declared[index]
-            db.execute(
-                "INSERT INTO signal (path, kind, unit, modulus, hold_ms) VALUES (?, ?, ?, ?, ?)"
-                " ON CONFLICT DO NOTHING",
-                (s.path, s.kind.value, s.unit, s.modulus, s.hold_ms),
-            )
-            row = _find(db, s.path)
-            if row is None:
-                raise AssertionError(s.path)
-            self._id[index] = row[0]
-            self._fit_top(row[0])
+            self._id[index] = add(db, self._declared[index])
+            self._fit_top(int(self._id[index]))
 
     # ------------------------------------------------------------------------------ write
 
@@ -140,40 +161,58 @@ class EmbeddedWriter:
         commit = self._without_old(commit, now)
         with self.lock:
             ids_before = self._id.copy()
-            received = max(now, self._received + 1)
+            received = max(now, self.received + 1)
             stored: list[tuple[int, SampleBatch]] = []
             touched: list[Touched] = []
             try:
                 with writing(self.database) as db:
                     for k, rows in enumerate(self._new(db, commit.samples)):
                         rows = rows.received(received + k)  # noqa: PLW2901
-                        first, last = int(rows.source_time.min()), int(rows.source_time.max())
-                        stored.append((_insert_hot(db, rows, first, last), rows))
-                        touched += self.dirt.touched(rows, first, last)
+                        stored.append((self.insert_hot(db, rows, touched), rows))
                     self.dirt.mark(db, touched)
                     last = received + max(len(stored) - 1, 0)
-                    series = [t.signal for t in commit.texts] + [w.signal for w in commit.waveforms]
-                    self._known(db, np.array(series, np.int64))
-                    write_records(db, commit, self._id, last)
-                    db.executemany(
-                        "INSERT INTO mark VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
-                        " offset = max(offset, excluded.offset), written = excluded.written",
-                        [(m.edge, m.run, m.offset, last) for m in commit.marks],
-                    )
+                    self._write_rest(db, commit, last)
             except BaseException:
                 self._id = ids_before
                 raise
             for id_, rows in stored:
-                self._remember(id_, rows)
+                self.keep(id_, rows)
             self.dirt.marked(touched)
-            self._received = last
+            self.received = last
             return last
+
+    def insert_hot(self, db: apsw.Connection, rows: SampleBatch, touched: list[Touched]) -> int:
+        """One commit's rows into table ``hot``; what they touch is added to the list."""
+        first, last = int(rows.source_time.min()), int(rows.source_time.max())
+        touched += self.dirt.touched(rows, first, last)
+        db.execute(
+            "INSERT INTO hot (received, first, last, rows, data) VALUES (?, ?, ?, ?, ?)",
+            (int(rows.received_time[0]), first, last, len(rows), encode_hot(rows)),
+        )
+        return db.last_insert_rowid()
+
+    def _write_rest(self, db: apsw.Connection, commit: Commit, received: int) -> None:
+        """Everything but the samples."""
+        if commit.texts or commit.waveforms:
+            series = [t.signal for t in commit.texts] + [w.signal for w in commit.waveforms]
+            self._known(db, np.array(series, np.int64))
+        write_records(db, commit, self._id, received)
+        self.move_marks(db, commit.marks, received)
+
+    @staticmethod
+    def move_marks(db: apsw.Connection, marks: Sequence[Mark], received: int) -> None:
+        """Marks only ever rise."""
+        db.executemany(
+            "INSERT INTO mark VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+            " offset = max(offset, excluded.offset), written = excluded.written",
+            [(m.edge, m.run, m.offset, received) for m in marks],
+        )
 
     def _without_old(self, commit: Commit, now: int) -> Commit:
         """Rows older than the retention are not stored; a gap record says so."""
-        cut = self.settings.cut(now)
+        cut = max(self.settings.cut(now) or _NEVER, self.raw_from)
         samples = commit.samples
-        if cut is None or not len(samples) or samples.source_time.min() >= cut:
+        if cut == _NEVER or not len(samples) or samples.source_time.min() >= cut:
             return commit
         old = samples.take(samples.source_time < cut)
         paths = sorted({self._declared[i].path for i in np.unique(old.signal).tolist()})
@@ -183,7 +222,7 @@ class EmbeddedWriter:
             int(old.source_time.min()),
             int(old.source_time.max()),
             len(old),
-            "older than retention",
+            OLDER,
             paths,
         )
         return replace(
@@ -204,13 +243,12 @@ class EmbeddedWriter:
         )
         return new_rounds(rows, self._top, lambda late: self._stored(db, late))
 
-    def _remember(self, hot_id: int, rows: SampleBatch) -> None:
+    def keep(self, hot_id: int, rows: SampleBatch) -> None:
+        """Remember rows that are in table ``hot`` now."""
         self.hot.append(rows)
         self.hot_id = hot_id
         self.hot_since = self.hot_since or time.monotonic()
-        if len(rows):
-            self._fit_top(int(rows.signal.max()))
-            np.maximum.at(self._top, rows.signal, rows.source_time)
+        self.raise_top(rows.signal, rows.source_time)
 
     def _stored(
         self, db: apsw.Connection, late: SampleBatch
@@ -259,6 +297,12 @@ class EmbeddedWriter:
 
     # ------------------------------------------------------------------------------ the rest
 
+    def adopt(self, changes: Changes, mark: Mark | None = None) -> None:
+        """See ``HistorianWriter``."""
+        from twin.historian.adopt import adopt
+
+        adopt(self, changes, mark)
+
     def marks(self) -> Mapping[tuple[str, str], int]:
         """See ``HistorianWriter``."""
         with self.lock:
@@ -297,46 +341,3 @@ def _touches(spans: SignalSpans, rows: SampleBatch) -> bool:
     at = spans.find(rows.signal)
     inside = (rows.source_time >= spans.first[at]) & (rows.source_time <= spans.last[at])
     return bool(((at >= 0) & inside).any())
-
-
-def _insert_hot(db: apsw.Connection, rows: SampleBatch, first: int, last: int) -> int:
-    db.execute(
-        "INSERT INTO hot (received, first, last, rows, data) VALUES (?, ?, ?, ?, ?)",
-        (
-            int(rows.received_time[0]),
-            first,
-            last,
-            len(rows),
-            encode_hot(rows),
-        ),
-    )
-    return db.last_insert_rowid()
-
-
-def _settle(db: apsw.Connection, series: Series) -> int:
-    """The id of a series that has rows, -1 for one that has none yet; renames what it must."""
-    row = _find(db, series.path)
-    for old in series.was if row is None else ():
-        if _find(db, old) is not None:
-            db.execute("UPDATE signal SET path = ? WHERE path = ?", (series.path, old))
-            row = _find(db, series.path)
-            break
-    if row is None:
-        return -1
-    id_, kind, unit = row
-    if (kind, unit) != (series.kind.value, series.unit):
-        n = 1
-        while _find(db, f"{series.path}~{n}") is not None:
-            n += 1
-        db.execute("UPDATE signal SET path = ? WHERE id = ?", (f"{series.path}~{n}", id_))
-        return -1
-    db.execute(
-        "UPDATE signal SET modulus = ?, hold_ms = ? WHERE id = ?"
-        " AND (modulus IS NOT ? OR hold_ms IS NOT ?)",
-        (series.modulus, series.hold_ms, id_, series.modulus, series.hold_ms),
-    )
-    return int(id_)
-
-
-def _find(db: apsw.Connection, path: str) -> tuple[int, str, str] | None:
-    return db.execute("SELECT id, kind, unit FROM signal WHERE path = ?", (path,)).fetchone()
