@@ -61,7 +61,17 @@ def _agrees(log, reader):
             assert products == {p: u for p, u in expected["products"].items() if any(u)}
         _check_ratios(row)
     assert {k for k in counted if k} <= {row.key for row in rows}
+    for by in ("day", "product"):
+        _adds_up(kpis(read, by), rows[-1])
     return rows
+
+
+def _adds_up(parts, whole):
+    """Days, and products, share what the range has."""
+    for name in ("pot", "pdt", "pbt", "unknown", "apt", "asut", "adet", "adot"):
+        assert sum(getattr(p.times, name) for p in parts) == getattr(whole.times, name)
+    for name in ("pq", "gq", "pq_unknown"):
+        assert sum(getattr(p, name) or 0 for p in parts) == (getattr(whole, name) or 0)
 
 
 class _Empty:
