@@ -14,7 +14,7 @@ from twin.kpi.log import read_log
 from twin.kpi.measure import kpis
 
 LOGS = 1000
-STORED = 40
+STORED = 24
 """So many of them go through the real embedded historian."""
 
 
