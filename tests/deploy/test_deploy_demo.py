@@ -37,9 +37,12 @@ class Browser:
         )
 
     def log_in(self, user: str, password: str) -> Any:
-        body = json.dumps({"user": user, "password": password}).encode()
+        return self.post("/api/login", {"user": user, "password": password})
+
+    def post(self, path: str, body: Any) -> Any:
         headers = {"Content-Type": "application/json"}
-        request = urllib.request.Request(f"{self.address}/api/login", body, headers)
+        text = json.dumps(body).encode()
+        request = urllib.request.Request(f"{self.address}{path}", text, headers)
         with self.opener.open(request, timeout=10) as answer:
             return json.load(answer)
 
@@ -78,6 +81,7 @@ def test_demo_lives_stops_and_goes_on(tmp_path: Path) -> None:
         start = answer["time"] - 6 * 3_600_000
         past = browser.get(f"/api/history?path=lathe/vibration&start={start}&end={answer['time']}")
         assert past["raw_count"] > 1000, "eight hours were run ahead"
+        a_reason_goes_to_the_twin_and_comes_back(browser, answer["time"])
         kept = command("backup", str(tmp_path / "kept.tar"), "--data", str(data))
         assert re.search(r"[1-9]\d+ samples in", kept)
         assert "edge1: trusted: none" in command("trust", "--data", str(data))
@@ -95,3 +99,17 @@ def test_demo_lives_stops_and_goes_on(tmp_path: Path) -> None:
         again.close()
     said = command("restore", str(tmp_path / "kept.tar"), "--data", str(tmp_path / "other"))
     assert "covered by gap records" in said
+
+
+def a_reason_goes_to_the_twin_and_comes_back(browser: Browser, now: int) -> None:
+    """Through the embedded broker with its accounts, between real processes."""
+    stop = {"asset": "lathe", "start": now - 60_000, "end": now - 1000, "code": "tool_change"}
+    said = browser.post("/api/reasons", {**stop, "note": "T4"})
+    assert said["readable"]
+    times = f"start={stop['start']}&end={stop['end']}"
+    runs = browser.get(f"/api/runs?asset=lathe&{times}")["runs"]
+    assert {run["reason"]["said"] for run in runs} == {said["said"]}
+    was = browser.get(f"/api/as-of?at={stop['start']}")
+    assert sum(v is not None for v in was["value"]) > 40
+    line = browser.get(f"/api/oee?asset=housings&start={now - 3_600_000}&end={now}")
+    assert (line["line"], len(line["rows"])) == (True, 1)
