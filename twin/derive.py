@@ -148,6 +148,10 @@ class Derivation:
         out += self._counts(now, mono)
         self._publish(out, live=True)
 
+    def tell(self, derived: Iterable[Derived]) -> None:
+        """Publish what was derived elsewhere; it is current."""
+        self._publish(derived, live=True)
+
     def _publish_states(self, derived: Sequence[Derived]) -> None:
         """What holds now is current; what is told of the past is stored and shown to nobody."""
         self._publish([d for d in derived if not d.current], live=False)
