@@ -86,7 +86,7 @@ def test_a_reason_is_set_corrected_and_read_back(visit: Visit) -> None:
     assert "Broken tool" in (band.get_attribute("aria-valuetext") or ""), "the band knows it"
 
     dialog = _open(visit, "Mill", stop)
-    assert dialog.get_by_text("engineer").is_visible(), "who said it"
+    assert dialog.get_by_text("engineer").first.is_visible(), "who said it"
     dialog.get_by_role("radio", name="Jam").check()
     dialog.get_by_role("button", name="Save").click()
     dialog.wait_for(state="detached")

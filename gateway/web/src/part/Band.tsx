@@ -84,6 +84,8 @@ export function Band(props: {
   const hover = useSignal<number | null>(null);
   /** Keys stand on a run exactly; a pointer is as wide as a finger. */
   const exact = useSignal(false);
+  /** Where the keys stood when the focus went elsewhere: a dialog gives it back there. */
+  const place = useRef<number | null>(null);
   const drawn = useRef(0);
 
   useSignalEffect(() => {
@@ -226,10 +228,14 @@ export function Band(props: {
             "aria-valuetext": said,
             onKeyDown: key,
             onFocus: () => {
-              exact.value = hover.peek() === null;
-              hover.value ??= range.peek().end - 1;
+              if (hover.peek() !== null) return;
+              exact.value = true;
+              hover.value = place.current ?? Math.min(range.peek().end, runs.peek()[runs.peek().length - 1]?.end ?? Infinity) - 1;
             },
-            onBlur: () => (hover.value = null),
+            onBlur: () => {
+              place.current = exact.peek() ? hover.peek() : null;
+              hover.value = null;
+            },
             onClick: (event: MouseEvent) => {
               const run = runNear(runs.peek(), timeAt(event), ((end - start) / Math.max(1, width.peek())) * REACH_PX);
               if (run !== null) open(run, stopAround(runs.peek(), run));
