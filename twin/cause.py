@@ -2,7 +2,8 @@
 
 A pure function of what the machines say, by time. A machine that says only that it stands is
 *blocked* when the place behind it is full, *starved* when no part is there for it, and *Held* when
-it has both part and room and does not begin within its patience. Levels come from the counts
+it has both part and room and does not begin within its patience. Outside the calendar's shifts it
+is Idle: nobody planned that it works. Levels come from the counts
 (``twin.level``); where they are not known nothing is guessed: it stays as told, and is Uncertain.
 
 A statement may reach back: a machine told to stand shortly after it counted a part stands since
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field
 from plant.model.mode import Waiting
 from plant.model.packml import PackML
 from twin.level import Level
+from twin.planned import Planned
 
 CLOSE_MS = 3_000
 """Devices are polled one after the other: what lies no further apart belongs together."""
@@ -90,14 +92,21 @@ class LineCause:
 
     places: list[Place]
     levels: list[Level]
+    planned: Planned | None = None
+    _settled: int = 0
     _said: list[Said] = field(default_factory=list)
 
     @classmethod
-    def of(cls, cycles_s: Sequence[float | None], buffers: Sequence[int]) -> "LineCause":
+    def of(
+        cls,
+        cycles_s: Sequence[float | None],
+        buffers: Sequence[int],
+        planned: Planned | None = None,
+    ) -> "LineCause":
         """``buffers`` stand between neighbours, so there is one less."""
         patience = [round(CLOSE_MS + PATIENCE * 1000 * c) if c else PATIENCE_MS for c in cycles_s]
         places = [Place(ms, Said(i, 0, 0, certain=False)) for i, ms in enumerate(patience)]
-        return cls(places, [Level(b) for b in buffers])
+        return cls(places, [Level(b) for b in buffers], planned)
 
     # ------------------------------------------------------------------------------ what is heard
 
@@ -188,8 +197,13 @@ class LineCause:
 
     def settle(self, time: int) -> list[Said]:
         """What follows for those that stand; at ``time`` nothing need have been heard."""
+        self._settled = max(time, self._settled)
+        idle = self.planned is not None and not self.planned.at(time)
         for station, place in enumerate(self.places):
-            if place.standing:
+            if place.mute and idle:
+                place.clear_from = 0
+                self._say(Said(station, self._from(time, place), PackML.Idle))
+            elif place.standing:
                 self._stand(time, station, place)
         said, self._said = self._said, []
         return said
@@ -300,7 +314,9 @@ class LineCause:
         return max((place.patience_ms for place in self.places), default=0)
 
     def due(self) -> Iterator[int]:
-        """When somebody's patience ends."""
+        """When somebody's patience ends, and when work begins or ends."""
+        if self.planned is not None and self._settled:
+            yield self.planned.changes_after(self._settled)
         for place in self.places:
             if place.mute and place.clear_from and place.now.state != PackML.Held:
                 yield place.clear_from + place.patience_ms

@@ -76,8 +76,10 @@ class Derivation:
         ]
         self._mirror = Mirror(self.plant, host.table)
         self._wanted = np.zeros(len(host.table), np.bool_)
-        for group in self.groups:
+        self._group_of = np.full(len(host.table), -1, np.int32)
+        for at, group in enumerate(self.groups):
             self._wanted[group.signals] = True
+            self._group_of[group.signals] = at
         self._wanted[self._mirror.signals] = True
         self._link_told: dict[str, int] = {}
         self._repeat_ms = repeat_ms
@@ -120,10 +122,9 @@ class Derivation:
             return
         mine = samples.take(mask)
         self._publish(self._mirror.add(mine, event.historical), live=event.live)
-        for group in self.groups:
-            of = np.isin(mine.signal, group.signals)
-            if of.any():
-                group.add(mine.take(of))
+        of = self._group_of[mine.signal]
+        for at in {*of.tolist()} - {-1}:
+            self.groups[at].add(mine if (of == at).all() else mine.take(of == at))
 
     def _state_mode(self, event: Event) -> None:
         """A person said what a machine is used for: what was told since then is made right."""

@@ -12,6 +12,7 @@ from plant.model.plant import Asset, Line, Plant, StateRule
 from plant.model.signal import Signal
 from twin.cause import LineCause, Said
 from twin.count import Rise
+from twin.planned import Planned
 
 Row = tuple[int, float, int]
 """Signal (index into the process's table), value, status."""
@@ -51,7 +52,7 @@ class Selector:
         """State (or mode) and waiting."""
         for signal, states, waiting in self._rules:
             value = self._value.get(signal)
-            if value in states:
+            if value is not None and value in states:
                 return states[value], waiting.get(value, 0)
         return 0, 0
 
@@ -87,18 +88,25 @@ class Counter:
 class Fold:
     """Samples in, statements out; ``machines`` in flow order, ``Said.station`` counts in them."""
 
-    def __init__(self, machines: Sequence[Asset], line: Line | None, table: SignalTable) -> None:
+    def __init__(
+        self,
+        machines: Sequence[Asset],
+        line: Line | None,
+        table: SignalTable,
+        planned: Planned | None = None,
+    ) -> None:
         self.machines = list(machines)
         self.time = 0
         self.hold_ms: int | None = None
         """A machine that says nothing for so long is lost; None: others say when it is."""
         self._heard = [0] * len(machines)
+        self._seen: dict[int, tuple[float, int]] = {}
         self._selectors = [Selector(a.state_rules, table) for a in machines]
         self._counters = [Counter(counters(a) if line else (), table) for a in machines]
         self._cause = None
         if line is not None:
             buffers = [s.buffer for s in line.flow][:-1]
-            self._cause = LineCause.of([a.cycle_s for a in machines], buffers)
+            self._cause = LineCause.of([a.cycle_s for a in machines], buffers, planned)
         self._modes = [Selector(a.mode_rules, table) if a.mode_rules else None for a in machines]
         self._mode = [int(Mode.Unknown if a.mode_rules else Mode.Production) for a in machines]
         self._now = [(-1, -1)] * len(machines)
@@ -107,8 +115,8 @@ class Fold:
         self._listeners: dict[int, list[tuple[int, Selector | Counter]]] = {}
         listeners = zip(self._selectors, self._counters, self._modes, strict=True)
         for station, several in enumerate(listeners):
-            for listener in several:
-                for signal in listener.signals if listener is not None else ():
+            for listener in (one for one in several if one is not None):
+                for signal in listener.signals:
                     self._listeners.setdefault(signal, []).append((station, listener))
 
     @property
@@ -121,13 +129,19 @@ class Fold:
         said = self.until(time - 1)
         touched: set[int] = set()
         for signal, value, status in rows:
+            if self._seen.get(signal) == (value, status):  # the same once more
+                station = self._listeners[signal][0][0]
+                self._heard[station] = time
+                if not self._lost[station]:
+                    continue
+            self._seen[signal] = value, status
             for station, listener in self._listeners.get(signal, ()):
                 listener.hear(signal, value, status)
                 touched.add(station)
                 self._heard[station] = time
                 if self.hold_ms is not None:
                     self._lost[station] = False
-        return said + self._settle(time, sorted(touched))
+        return said + self._settle(time, sorted(touched)) if touched else said
 
     def lose(self, time: int, station: int, lost: bool) -> list[Said]:
         """A machine can no longer be heard, or can be again."""
@@ -172,7 +186,8 @@ class Fold:
 
     def copy(self) -> "Fold":
         """The same, to go on with by another way."""
-        return deepcopy(self, {id(self.machines): self.machines})
+        shared = (self.machines, self._cause.planned if self._cause is not None else None)
+        return deepcopy(self, {id(one): one for one in shared})
 
     def _settle(self, time: int, touched: Sequence[int]) -> list[Said]:
         self.time = max(time, self.time)
@@ -225,10 +240,12 @@ def folds(plant: Plant, table: SignalTable) -> list[tuple[Fold, Line | None]]:
     """One for every line, and one for every machine with a state that stands in none."""
     found: list[tuple[Fold, Line | None]] = []
     placed = set()
+    calendar = plant.calendar
+    planned = Planned(calendar, plant.timezone) if calendar is not None else None
     for line in plant.lines.values():
         stations = [plant.assets[s.asset] for s in line.flow]
         placed |= {a.id for a in stations}
-        found.append((Fold(stations, line, table), line))
+        found.append((Fold(stations, line, table, planned), line))
     alone = (a for a in plant.assets.values() if a.id not in placed and a.state_rules)
     found += [(Fold([a], None, table), None) for a in alone if a.signal(STATE) is not None]
     return found
