@@ -1,8 +1,15 @@
 """What was, over real HTTP from a real historian: as of a moment, as known then, and its limits."""
 
+import asyncio
+import threading
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from gateway import history
+from gateway.history import History
+from plant.errors import Unavailable
 from plant.flow.status import StatusCode
 from tests.gateway.conftest import HOUR, Rig
 
@@ -140,3 +147,19 @@ async def test_every_question_needs_a_log_in(rig: Rig) -> None:
                 assert (path, answer.status_code) == (path, 401)
                 asked += 1
         assert asked >= 18
+
+
+async def test_a_long_question_keeps_nobody_and_too_many_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    released = threading.Event()
+    asked = History(lambda: SimpleNamespace(close=lambda: None))
+    long = [asyncio.create_task(asked.ask(lambda _: released.wait(), long=True)) for _ in range(3)]
+    assert await asked.ask(lambda _: "at once") == "at once"
+    monkeypatch.setattr(history, "WAITING", 3)
+    with pytest.raises(Unavailable, match="too many questions"):
+        await asked.ask(lambda _: "never")
+    assert (asked.refused, asked.waiting) == (1, 3)
+    released.set()
+    assert await asyncio.gather(*long) == [True] * 3
+    asked.close()

@@ -11,14 +11,18 @@ from plant.flow.clock import ManualClock, UtcClock
 from plant.model.plant import TWIN
 from plant.model.reason import Product, Reason, ReasonKind
 from plant.model.signal import Label
+from plant.outbox.store import Acceptance
 from plant.wire.birth import DataType
 from plant.wire.client import MqttClient
 from plant.wire.codec import Metric, encode_named, encode_payload
+from plant.wire.edge_session import Command
 from plant.wire.message import Outgoing
-from plant.wire.request import REQUEST, Reply, Request
+from plant.wire.request import REQUEST, WAITING, Reply, Request
 from plant.wire.topic import MessageType, NodeId, Topic
 from plant.wire.view import LiveView
 from tests.wire.broker_support import amqtt_broker
+from twin import request
+from twin.request import Requests
 from twin.statement import Vocabulary, statement
 
 CLOCK = UtcClock()
@@ -218,3 +222,45 @@ def test_a_person_has_a_name(person):
 def test_rubbish_is_no_reply(payload):
     with pytest.raises(DecodeError):
         Reply.decode(payload)
+
+
+class Disk:
+    """An uplink of which the test holds the disk and the wire."""
+
+    def __init__(self):
+        self.saved, self.accepted, self.sent = {}, [], asyncio.Queue()
+
+    def accept(self, events, state):
+        self.accepted.append(Acceptance())
+        return self.accepted[-1]
+
+    async def publish(self, message):
+        self.sent.put_nowait(Reply.decode(message.payload))
+
+
+async def test_who_asks_hears_of_a_full_or_slow_disk_and_of_too_much(monkeypatch):
+    monkeypatch.setattr(request, "A_MINUTE", 2)
+    disk, clock = Disk(), ManualClock(3000)
+    requests = Requests(KNOWN, clock, disk, "g")
+    work = asyncio.create_task(requests.run())
+
+    def ask(id, deadline=9000):
+        text = Request(id, "reason", "saw", "wang", deadline, REASON).encode()
+        metric = Metric(REQUEST, None, None, DataType.String, text)
+        requests.on_command(Command("saw", (metric,)))
+
+    ask("full-disk")
+    disk.accepted[0].settle("the disk is full")
+    full = await disk.sent.get()
+    assert (full.ok, full.error, full.again) == (False, "not recorded: the disk is full", True)
+    ask("slow-disk", deadline=3001)
+    slow = await disk.sent.get()
+    assert (slow.ok, slow.again, "slow" in slow.error) == (False, True, True)
+    ask("too-much")
+    much = await disk.sent.get()
+    assert (much.ok, much.again, "at once" in much.error) == (False, True, True)
+    assert len(disk.accepted) == 2
+    work.cancel()
+    for n in range(200):
+        ask(f"nobody-answers-{n}")
+    assert requests.refused == 200 - 2 * WAITING, "what waits is bounded"
