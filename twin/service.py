@@ -12,6 +12,7 @@ from plant.outbox.uplink import Uplink
 from twin.copy import Copy
 from twin.derive import Derivation
 from twin.host import Host
+from twin.kpi.current import CurrentFigures
 from twin.request import Requests
 from twin.statement import Vocabulary
 from twin.transfer.follow import identity
@@ -68,6 +69,7 @@ async def _serve(plant: Plant, ports: Ports, writer: HistorianWriter) -> None:
             await asyncio.to_thread(derivation.warm, reader)
         finally:
             reader.close()
+    figures = CurrentFigures(plant, clock, ports.reader, derivation.tell) if ports.reader else None
     try:
         async with Supervisor() as supervisor:
             supervisor.on_signals()
@@ -80,12 +82,16 @@ async def _serve(plant: Plant, ports: Ports, writer: HistorianWriter) -> None:
                 supervisor.source("copy", copy.run)
             supervisor.source("requests", requests.run)
             supervisor.source("derive", partial(_derive, derivation))
+            if figures is not None:
+                supervisor.source("figures", figures.run)
             supervisor.start("end", partial(_end, supervisor, host, uplink, commits))
             ports.ready()
     finally:
         host.release()
         if copy is not None:
             await asyncio.to_thread(copy.close)
+        if figures is not None:
+            await asyncio.to_thread(figures.close)
     try:
         writer.retain(clock.now(), force=True)
     except Unavailable as error:

@@ -1,10 +1,17 @@
 """Figures worked by hand, and what is said where there are none."""
 
+import asyncio
+from dataclasses import replace
+
 import pytest
 
+from plant.errors import Unavailable
+from plant.flow.clock import ManualClock
+from plant.flow.status import StatusCode
 from plant.model.plant import Asset
 from plant.model.signal import Signal, SignalKind
 from tests.twin.kpi_support import BAD, KINDS, NAME, MemoryReader, kpi_plant
+from twin.kpi.current import AVAILABILITY, OEE, CurrentFigures, current
 from twin.kpi.line import line_kpis
 from twin.kpi.log import read_log
 from twin.kpi.measure import kpis
@@ -331,3 +338,69 @@ def test_what_is_no_machine_or_no_range_is_refused():
         read_log(MemoryReader(raw), plant, "lathe", DAY, DAY)
     with pytest.raises(ValueError, match="no asset 'press'"):
         read_log(MemoryReader(raw), plant, "press", DAY, DAY + 1)
+
+
+def _with_signals(plant):
+    def more(asset):
+        ids = (OEE, AVAILABILITY)
+        told = tuple(
+            Signal(f"{asset.id}/{id}", asset.id, id, NAME, SignalKind.MEASUREMENT) for id in ids
+        )
+        return replace(asset, signals=(*asset.signals, *told))
+
+    line = Asset("main", "production_line", NAME, "line", None, None, ())
+    return replace(plant, assets={a: more(x) for a, x in (plant.assets | {"main": line}).items()})
+
+
+def _raw_shift():
+    early = calendar(shift("early", 0, 480))
+    return log([(-1, EXECUTE), (60, IDLE)], {"part_count": [(-1, 0), (50, 45)]}, calendar=early)
+
+
+def test_the_figures_of_the_shift_that_is_on_are_signals():
+    raw = _raw_shift()
+    plant = _with_signals(kpi_plant(raw))
+    told = {d.path: (d.value, d.status) for d in current(MemoryReader(raw), plant, DAY + 80 * MIN)}
+    uncertain = int(StatusCode.UncertainSubNormal)
+    assert told["lathe/availability"] == (75.0, 0)
+    assert told["lathe/oee"] == (100 * 45 / 80, uncertain), "quality is not measured"
+    assert told["main/oee"] == told["lathe/oee"]
+    off = current(MemoryReader(raw), plant, DAY + 500 * MIN)
+    assert {d.status for d in off} == {int(StatusCode.BadNoData)}, "no shift is on"
+    assert all(d.value != d.value for d in off)
+
+
+async def test_figures_are_told_again_and_again_and_a_lost_historian_is_waited_for(monkeypatch):
+    for name in ("_FIRST_S", "EVERY_S", "_LEAST_S"):
+        monkeypatch.setattr(f"twin.kpi.current.{name}", 0.001)
+    raw = _raw_shift()
+    told, tries = [], []
+
+    class Closing(MemoryReader):
+        closed = False
+
+        def close(self):
+            self.closed = True
+
+    reader = Closing(raw)
+
+    def opened():
+        tries.append(1)
+        if len(tries) < 3:
+            raise Unavailable("the historian is away")
+        return reader
+
+    clock = ManualClock(DAY + 80 * MIN)
+    figures = CurrentFigures(_with_signals(kpi_plant(raw)), clock, opened, told.append)
+    task = asyncio.create_task(figures.run())
+    async with asyncio.timeout(20):
+        while len(told) < 2:
+            await asyncio.sleep(0.001)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    figures.close()
+    assert reader.closed
+    assert len(tries) == 3
+    assert {d.path for d in told[0]} == {
+        f"{a}/{id}" for a in ("lathe", "main") for id in (OEE, AVAILABILITY)
+    }
