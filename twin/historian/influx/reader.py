@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _FRESH_S = 5.0
 """So long the list of series counts as current where it has all that are asked for."""
 _VALUES = ("f", "i", "b", "n", "q")
+_NEAR_MS = 3_600_000
 _AHEAD_MS = 600_000
 """Rows are hardly ever known so long before they are true; what is, is looked for by itself."""
 _BACK_MS = (3_600_000, 86_400_000, 32 * 86_400_000)
@@ -81,7 +82,11 @@ class InfluxReader:
     ) -> SampleBatch:
         """The last row of each series at or before ``at``; ``usable``: of those not Bad."""
         index = {e.tags: e.number for e in entries}
-        found = self._last(index, at, FIELDS)
+        found = self._last(index, at - _NEAR_MS, at)  # most plants say something in an hour
+        near = set(found.signal.tolist())
+        rest = {tags: n for tags, n in index.items() if n not in near}
+        if rest:
+            found = SampleBatch.concat([found, self._last(rest, flux.FIRST_MS, at)])
         best = _last_of_each(found)
         good = np.ones(len(best), np.bool_)
         if known_at is not None:
@@ -93,18 +98,17 @@ class InfluxReader:
         if known_at is None and not usable:
             return best
         seen = set(found.signal.tolist())
-        rest = [e for e in entries if e.number not in have and e.number in seen]
-        return SampleBatch.concat([best, *self._back(rest, at, known_at, usable)])
+        older = [e for e in entries if e.number not in have and e.number in seen]
+        return SampleBatch.concat([best, *self._back(older, at, known_at, usable)])
 
-    def _last(self, index: dict[flux.Tags, int], at: int, fields: Sequence[str]) -> SampleBatch:
+    def _last(self, index: dict[flux.Tags, int], start: int, at: int) -> SampleBatch:
         """Each version's last row; rows that retention took are kept in the mark bucket."""
         series = flux.among(list(index), len(self._registry))
-        buckets = ["raw"] if self.settings.retention_days is None else ["raw", "mark"]
+        whole = start == flux.FIRST_MS and self.settings.retention_days is not None
         parts = []
-        for which in buckets:
-            query = flux.samples(
-                self.settings.bucket(which), flux.FIRST_MS, at + 1, series, fields, last=True
-            )
+        for which in ("raw", "mark") if whole else ("raw",):
+            bucket = self.settings.bucket(which)
+            query = flux.samples(bucket, start, at + 1, series, FIELDS, last=True)
             parts.append(versions(self.server.query(query), index).batch())
         return SampleBatch.concat(parts)
 
