@@ -1,12 +1,15 @@
-"""SIGKILL at random over edge, broker and twin under load; nothing accepted may be missing.
+"""SIGKILL over edge, broker, twin and influxd under load; nothing accepted may be missing.
 
 ``python -m bench chaos --seconds 180 --kills 60 --rate 2000 --json``
+``python -m bench chaos --historian influxdb --copy embedded``
 
 Every row that the edge made durable is appended to a ledger by a hook the bench hands in
 (``bench.ledger``). When the outbox is empty, at most 60 s after the last kill, each line must be
 something a device served, and must be in the historian with the same signal, time, value and
-status. ``--bug ack-early`` runs a twin, built here, that acknowledges before it commits; then
-``missing`` must not be 0.
+status; so in the copy, once it has caught up. Two thirds of the twin's kills wait until it is in
+the midst of a write, a seal, a merge, the building of tiers, a page of the copy (``bench.moment``);
+``moments`` counts the kills that did fall there. ``--bug ack-early`` runs a twin, built here, that
+acknowledges before it commits; then ``missing`` must not be 0.
 """
 
 import argparse
@@ -15,95 +18,217 @@ import contextlib
 import json
 import random
 import shutil
-import signal
-import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import apsw
-import duckdb
 import numpy as np
-from numpy.typing import NDArray
 
 from bench.ledger import ledger_paths, read_ledger
 from bench.machine import machine
-from bench.rig import Device, Ports, answer_number, folder, free_ports, serving, write_plant
-from deploy.kinds import kinds
+from bench.moment import MOMENTS
+from bench.rig import Device, folder, serving
+from bench.scene import Scene, set_scene
+from bench.tally import count, of_devices
+from bench.victim import Kill, Process, Server, Victim, catch, plan
+from plant.errors import Unavailable
 from plant.flow.port import HistorianReader
-from plant.model.load import load
-from plant.model.plant import Plant
 
 SIGNALS = 50
-VICTIMS = ("edge", "broker", "twin")
+VICTIMS = ("edge", "broker", "twin", "influxd")
+KINDS = ("embedded", "influxdb")
 DRAIN_S = 60.0
 QUIET_S = 4.0
-NO_VALUE = -1.0
-"""Stands for NaN, which equals nothing; no device serves it."""
+REST_S = 2.0
 
 
-class Victim:
-    """A process that is started again the moment it was killed."""
-
-    def __init__(self, name: str, command: Sequence[str], log: Path) -> None:
-        self.name = name
-        self._command = list(command)
-        self._log = log.open("ab")
-        self._live: subprocess.Popen[bytes] | None = None
-        self.kills: list[float] = []
-
-    def start(self) -> None:
-        """Start it."""
-        self._live = subprocess.Popen(
-            self._command, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log
-        )
-
-    def kill(self) -> None:
-        """SIGKILL, and start again at once."""
-        if self._live is None or self._live.poll() is not None:
-            raise RuntimeError(f"{self.name} had ended by itself; see its log")
-        self._live.kill()
-        self.kills.append(time.monotonic())
-        self._live.wait()
-        self.start()
-
-    def stop(self) -> None:
-        """SIGTERM, then wait."""
-        if self._live is not None and self._live.poll() is None:
-            self._live.send_signal(signal.SIGTERM)
+async def run(given: argparse.Namespace) -> dict[str, object]:
+    """Drive the whole; the figures."""
+    chance = random.Random(given.seed)
+    devices = [Device(n, SIGNALS) for n in range(max(1, given.rate // SIGNALS))]
+    with folder() as place:
+        async with contextlib.AsyncExitStack() as stack:
+            await stack.enter_async_context(serving(devices))
+            scene = await asyncio.to_thread(set_scene, given, place, devices)
+            stack.push_async_callback(_stop, scene, ["edge", "twin", "broker", "influxd"])
             try:
-                self._live.wait(20)
-            except subprocess.TimeoutExpired:
-                self._live.kill()
-                self._live.wait()
-        self._log.close()
+                figures = await _drive(scene, chance)
+            except BaseException:
+                for log in sorted(place.glob("**/*.log")):
+                    print(
+                        f"--- {log.name}\n{log.read_text('utf-8', 'replace')[-3000:]}",
+                        file=sys.stderr,
+                    )
+                raise
+            finally:
+                if given.keep:
+                    await asyncio.to_thread(shutil.copytree, place, given.keep)
+            return figures
 
 
-def _victims(file: Path, data: Path, place: Path, port: int, bug: str | None) -> dict[str, Victim]:
-    config = place / "mosquitto.conf"
-    config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n")
-    python = [sys.executable, "-P", "-m"]
-    twin = ["bench.early", str(file), str(data)] if bug else ["deploy", "run", "twin", str(file)]
-    twin += [] if bug else ["--data", str(data)]
-    commands = {
-        "broker": ["/usr/sbin/mosquitto", "-c", str(config)],
-        "twin": [*python, *twin],
-        "edge": [*python, "bench.ledger", str(file), str(data), str(place / "ledger")],
+async def _drive(scene: Scene, chance: random.Random) -> dict[str, object]:
+    given, victims = scene.given, scene.victims
+    for name in ("broker", "twin", "edge"):
+        victims[name].start()
+    async with asyncio.TaskGroup() as group:
+        watch = group.create_task(_watch(victims))
+        await _until(lambda: len(read_ledger(scene.ledger)) > 0, 60.0, "no row became durable")
+        names = [v for v in given.victims if v in victims]
+        kills = plan(given.seconds, given.kills, names, _moments(given), chance)
+        started = time.monotonic()
+        await _kill_all(scene, kills, chance)
+        killed_s = time.monotonic() - started
+        drain_s = await _drain(scene)
+        caught_up_s = await _caught_up(scene)
+        watch.cancel()
+    await _stop(scene, ["edge", "twin"])
+    figures = await asyncio.to_thread(count, scene.plant, scene.place, scene.stores, scene.devices)
+    edge, influxd = victims["edge"], victims.get("influxd")
+    return {
+        "historian": given.historian,
+        "copy": given.copy,
+        **figures,
+        **({"copy_catch_up_s": round(caught_up_s, 1)} if "copy" in scene.stores else {}),
+        "asked": int(given.rate * given.seconds),
+        "kills": {name: len(v.kills) for name, v in victims.items()},
+        "moments": {
+            name: scene.caught[name] for name in [*_moments(given), *_IN_POST[not influxd :]]
+        },
+        "killed_s": round(killed_s, 1),
+        "came_back": {n: v.came_back for n, v in victims.items() if isinstance(v, Process)},
+        "edge_restart_s": _restart_s(scene.place / "ledger.starts", edge.kills),
+        **({"influxd_down_s": _median(influxd.down_s)} if isinstance(influxd, Server) else {}),
+        "drain_s": round(drain_s, 1),
+        "outbox_rows_left": outbox_rows(scene.data),
     }
-    return {n: Victim(n, c, place / f"{n}.log") for n, c in commands.items()}
 
 
-def _plan(
-    seconds: float, kills: int, victims: Sequence[str], chance: random.Random
-) -> list[tuple[float, str]]:
-    """Times and victims: random, of all three each at least a sixth of all kills."""
-    each = kills // 6
-    names = [v for v in victims for _ in range(each)]
-    names += [chance.choice(victims) for _ in range(kills - len(names))]
-    chance.shuffle(names)
-    times = sorted(chance.uniform(0.0, seconds) for _ in names)
-    return list(zip(times, names, strict=True))
+_IN_POST = ["influxd in post"]
+
+
+def _moments(given: argparse.Namespace) -> list[str]:
+    """Those that can be, with these historians."""
+    used = {given.historian, given.copy}
+    never = set() if "embedded" in used else {"seal", "merge"}
+    never |= set() if "influxdb" in used else {"post"}
+    never |= {"adopt"} if given.copy == "none" else set()
+    return [name for name in MOMENTS if name not in never]
+
+
+# ---------------------------------------------------------------------------------- while it runs
+
+
+async def _watch(victims: Mapping[str, Victim]) -> None:
+    """Whoever ended because something was away comes again."""
+    while True:
+        for victim in victims.values():
+            if isinstance(victim, Process):
+                victim.revive()
+        await asyncio.sleep(0.1)
+
+
+async def _until(done: Callable[[], bool], timeout_s: float, what: str) -> float:
+    """Ask again and again; the seconds it took."""
+    start = time.monotonic()
+    while True:
+        with contextlib.suppress(Unavailable):
+            if await asyncio.to_thread(done):
+                return time.monotonic() - start
+        if time.monotonic() - start > timeout_s:
+            raise TimeoutError(f"{what} within {timeout_s:.0f} s")
+        await asyncio.sleep(0.1)
+
+
+async def _kill_all(scene: Scene, kills: Sequence[Kill], chance: random.Random) -> None:
+    """Every victim by its own plan: who waits for its moment holds up nobody else."""
+    start = time.monotonic()
+
+    async def one_by_one(name: str) -> None:
+        for kill in [k for k in kills if k.victim == name]:
+            rest = chance.uniform(0.0, REST_S)  # of one that waited longer for its last moment
+            await asyncio.sleep(max(rest, start + kill.at - time.monotonic()))
+            inside = await asyncio.to_thread(_kill, scene, kill, chance)
+            text = f"{time.monotonic() - start:7.1f} s  {name} {' '.join(inside)}"
+            print(text.rstrip(), file=sys.stderr)
+            await asyncio.to_thread(scene.victims[name].start)
+
+    async with asyncio.TaskGroup() as group:
+        for name in scene.victims:
+            group.create_task(one_by_one(name))
+
+
+def _kill(scene: Scene, kill: Kill, chance: random.Random) -> list[str]:
+    """Kill; the moments that it fell into. What a dead twin left in the file stands still."""
+    victim, marks = scene.victims[kill.victim], scene.marks
+    if kill.moment:
+        catch(marks, kill.moment, chance)
+    before = marks.entered("post")
+    killed = len(victim.kills)
+    victim.kill()
+    if len(victim.kills) == killed:
+        return []
+    if kill.victim == "twin":
+        inside = marks.now()
+        marks.clear()
+    elif kill.victim == "influxd" and before and marks.entered("post") == before:
+        inside = list(_IN_POST)
+    else:
+        inside = []
+    scene.caught.update(inside)
+    return inside
+
+
+async def _drain(scene: Scene) -> float:
+    """Devices fall silent; all that waits in the outbox must come before the limit."""
+    start = time.monotonic()
+    await asyncio.sleep(5.0)  # the last killed one comes up and reads
+    for device in scene.devices:
+        await device.server.close()
+    paths = ledger_paths(scene.plant, "edge1")
+    reader = scene.plant.historian.reader(scene.data / "historian")  # type: ignore[attr-defined]
+    try:
+        size, quiet_since = -1, start
+        while (now := time.monotonic()) - start < scene.given.drain:
+            grown = len(of_devices(read_ledger(scene.ledger), paths))
+            if grown != size:  # the edge still says of one device after the other that it is gone
+                size, quiet_since = grown, now
+            elif now - quiet_since > QUIET_S:
+                with contextlib.suppress(Unavailable):
+                    if not await asyncio.to_thread(_waiting, scene, reader, paths):
+                        break
+            await asyncio.sleep(1.0)
+    finally:
+        reader.close()
+    return time.monotonic() - start
+
+
+def _waiting(scene: Scene, reader: HistorianReader, paths: Sequence[str]) -> int:
+    """Lines of the last five minutes that the historian does not show yet."""
+    lines = of_devices(read_ledger(scene.ledger), paths)
+    last = int(lines["time"].max())
+    lines = lines[lines["time"] > last - 300_000]
+    rows = reader.read(paths, last - 300_000 + 1, last + 1)
+    have = set(zip(rows.signal.tolist(), rows.source_time.tolist(), strict=True))
+    return len(set(zip(lines["signal"].tolist(), lines["time"].tolist(), strict=True)) - have)
+
+
+async def _caught_up(scene: Scene) -> float:
+    """Until the copy has followed to where the historian is now, s."""
+    if "copy" not in scene.stores:
+        return 0.0
+    first, second = scene.stores["historian"], scene.stores["copy"]
+    upto = await asyncio.to_thread(first.received)
+    return await _until(
+        lambda: second.followed() >= upto, scene.given.drain, "the copy did not catch up"
+    )
+
+
+async def _stop(scene: Scene, names: Sequence[str]) -> None:
+    for name in names:
+        if name in scene.victims:
+            await asyncio.to_thread(scene.victims[name].stop)
 
 
 def outbox_rows(data: Path) -> int:
@@ -113,184 +238,18 @@ def outbox_rows(data: Path) -> int:
     return int(rows)
 
 
-def of_devices(lines: NDArray[np.void], paths: Sequence[str]) -> NDArray[np.void]:
-    """The lines of what devices served, without what the edge says of itself."""
-    served = np.array([p.partition("/")[2].startswith("v") for p in paths])
-    chosen: NDArray[np.void] = lines[served[lines["signal"]]]
-    return chosen
-
-
-def waiting(plant: Plant, reader: HistorianReader, ledger: Path) -> int:
-    """Lines of the last five minutes that the historian does not show yet."""
-    paths = ledger_paths(plant, "edge1")
-    lines = of_devices(read_ledger(ledger), paths)
-    last = int(lines["time"].max())
-    lines = lines[lines["time"] > last - 300_000]
-    rows = reader.read(paths, last - 300_000 + 1, last + 1)
-    have = set(zip(rows.signal.tolist(), rows.source_time.tolist(), strict=True))
-    return len(set(zip(lines["signal"].tolist(), lines["time"].tolist(), strict=True)) - have)
-
-
-async def run(given: argparse.Namespace) -> dict[str, object]:
-    """Drive the whole; the figures."""
-    chance = random.Random(given.seed)
-    devices = [Device(n, SIGNALS) for n in range(max(1, given.rate // SIGNALS))]
-    with folder() as place:
-        ports = Ports(*free_ports(3))
-        async with serving(devices):
-            file = write_plant(place, devices, ports, embedded=False, opcua=False)
-            data = place / "data"
-            victims = _victims(file, data, place, ports.broker, given.bug)
-            try:
-                for victim in victims.values():
-                    victim.start()
-                await _until_ledger(place / "ledger", 60.0)
-                await _kill(victims, _plan(given.seconds, given.kills, given.victims, chance))
-                plant = load(file, kinds(), {})
-                drain_s = await _drain(plant, devices, data, place / "ledger", given.drain)
-            except BaseException:
-                for name in victims:
-                    log = (place / f"{name}.log").read_text("utf-8", "replace")
-                    print(f"--- {name}\n{log[-3000:]}", file=sys.stderr)
-                raise
-            finally:
-                for name in ("edge", "twin", "broker"):
-                    victims[name].stop()
-            figures = _count(plant, data, place, devices)
-            if given.keep:
-                await asyncio.to_thread(shutil.copytree, place, given.keep)
-            return {
-                **figures,
-                "asked": int(given.rate * given.seconds),
-                "kills": {name: len(v.kills) for name, v in victims.items()},
-                "edge_restart_s": _restart_s(place / "ledger.starts", victims["edge"].kills),
-                "drain_s": round(drain_s, 1),
-                "outbox_rows_left": outbox_rows(data),
-            }
-
-
-async def _until_ledger(ledger: Path, timeout_s: float) -> None:
-    end = time.monotonic() + timeout_s
-    while not len(await asyncio.to_thread(read_ledger, ledger)):
-        if time.monotonic() > end:
-            raise TimeoutError(f"no row became durable within {timeout_s:.0f} s")
-        await asyncio.sleep(0.1)
-
-
-async def _kill(victims: dict[str, Victim], plan: Sequence[tuple[float, str]]) -> None:
-    start = time.monotonic()
-    for at, name in plan:
-        await asyncio.sleep(max(0.0, start + at - time.monotonic()))
-        victims[name].kill()
-        print(f"{at:7.1f} s  {name}", file=sys.stderr)
-
-
-async def _drain(
-    plant: Plant, devices: Sequence[Device], data: Path, ledger: Path, limit_s: float
-) -> float:
-    """Devices fall silent; all that waits in the outbox must come before the limit."""
-    start = time.monotonic()
-    await asyncio.sleep(5.0)  # the last killed one comes up and reads
-    for device in devices:
-        await device.server.close()
-    reader = plant.historian.reader(data / "historian")  # type: ignore[attr-defined]
-    try:
-        size, quiet_since = -1, start
-        while (now := time.monotonic()) - start < limit_s:
-            grown = len(of_devices(read_ledger(ledger), ledger_paths(plant, "edge1")))
-            if grown != size:  # the edge still says of one device after the other that it is gone
-                size, quiet_since = grown, now
-            elif now - quiet_since > QUIET_S and not waiting(plant, reader, ledger):
-                break
-            await asyncio.sleep(1.0)
-    finally:
-        reader.close()
-    return time.monotonic() - start
-
-
-def _count(plant: Plant, data: Path, place: Path, devices: Sequence[Device]) -> dict[str, object]:
-    paths = ledger_paths(plant, "edge1")
-    lines = of_devices(read_ledger(place / "ledger"), paths)
-    unserved = _unserved(lines, paths, devices)
-    stored, doubled, gaps = _stored(plant, data, paths)
-    values = np.where(np.isnan(lines["value"]), NO_VALUE, lines["value"])
-    columns = (lines["signal"], lines["time"], values, lines["status"])
-    wanted = set(zip(*(c.tolist() for c in columns), strict=True))
-    missing = len(wanted - stored)
-    return {
-        "accepted": len(lines),
-        "missing": missing,
-        "doubled": doubled,
-        "declared_gaps": gaps,
-        "not_served": unserved,
-    }
-
-
-def _unserved(lines: np.ndarray, paths: Sequence[str], devices: Sequence[Device]) -> int:
-    """Good lines whose value no answer of their device held at that time."""
-    wrong = 0
-    by_name = {d.name: d for d in devices}
-    for index in np.unique(lines["signal"]).tolist():
-        name, _, id_ = paths[index].partition("/")
-        device, position = by_name[name], int(id_[1:])
-        mine = lines[(lines["signal"] == index) & (lines["status"] == 0)]
-        served = np.array(device.utc)
-        near = np.searchsorted(served, mine["time"], side="right")
-        for value, time_ms, close in zip(
-            mine["value"].tolist(), mine["time"].tolist(), near.tolist(), strict=True
-        ):
-            number = answer_number(int(value), position, close)
-            late = time_ms - int(served[number - 1]) if 1 <= number <= len(served) else None
-            # stamped at the end of the transaction: after it was served, within the time-out
-            wrong += late is None or not -5 <= late <= 5000
-    return wrong
-
-
-def _stored(
-    plant: Plant, data: Path, paths: Sequence[str]
-) -> tuple[set[tuple[int, int, float, int]], int, int]:
-    """Every stored row, straight from the files: rows, doubled pairs, gap records."""
-    place = data / "historian"
-    writer = plant.historian.writer(place)  # type: ignore[attr-defined]
-    writer.retain(int(time.time() * 1000), force=True)  # all of it into Parquet
-    writer.close()
-    index = {path: i for i, path in enumerate(paths)}
-    with contextlib.closing(apsw.Connection(str(place / "historian.sqlite"))) as db:
-        names = {int(str(i)): str(path) for i, path in db.execute("SELECT id, path FROM signal")}
-        files = [str(row[0]) for row in db.execute("SELECT file FROM segment")]
-        gaps = int(db.execute("SELECT count(*) FROM gap").get)
-    rows: set[tuple[int, int, float, int]] = set()
-    doubled = 0
-    with contextlib.closing(duckdb.connect()) as duck:
-        parquet = [str(next(place.rglob(file))) for file in files]
-        pairs = duck.execute(
-            "SELECT signal, source_time, count(*) FROM read_parquet(?) GROUP BY ALL", [parquet]
-        ).fetchall()
-        for id_, _, count in pairs:
-            path = names[id_]
-            doubled += count > 1 and path.partition("/")[2].startswith("v")
-        for id_, at, value, status in _rows(duck, parquet):
-            if names[id_] in index:
-                rows.add((index[names[id_]], at, value, status))
-    return rows, doubled, gaps
-
-
-def _rows(
-    duck: duckdb.DuckDBPyConnection, files: Sequence[str]
-) -> Iterator[tuple[int, int, float, int]]:
-    value = "CASE WHEN value IS NULL OR isnan(value) THEN ? ELSE value END"
-    query = f"SELECT signal, source_time, {value}, status FROM read_parquet(?)"
-    cursor = duck.execute(query, [NO_VALUE, list(files)])
-    while part := cursor.fetchmany(100_000):
-        yield from part
+# ---------------------------------------------------------------------------------- figures
 
 
 def _restart_s(starts: Path, kills: Sequence[float]) -> float | None:
     """Median from a kill of the edge to its next durable row, s."""
     times = [float(line) for line in starts.read_text().split()] if starts.exists() else []
     waits = [min((t - k for t in times if t > k), default=None) for k in kills]
-    known = [w for w in waits if w is not None]
-    return round(float(np.median(known)), 2) if known else None
+    return _median([w for w in waits if w is not None])
+
+
+def _median(seconds: Sequence[float]) -> float | None:
+    return round(float(np.median(seconds)), 2) if seconds else None
 
 
 def main(argv: list[str]) -> int:
@@ -300,6 +259,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--kills", type=int, default=60)
     parser.add_argument("--rate", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--historian", choices=KINDS, default="embedded", help="of record")
+    parser.add_argument("--copy", choices=["none", *KINDS], default="none", help="that follows it")
     parser.add_argument("--victims", nargs="+", choices=VICTIMS, default=VICTIMS)
     parser.add_argument("--drain", type=float, default=DRAIN_S, help="s after the last kill")
     parser.add_argument("--bug", choices=["ack-early"], help="a twin that breaks the promise")

@@ -8,7 +8,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from deploy.room import open_ports, read_plant, with_account
+from bench import moment
 from plant.errors import Unavailable
 from twin import host, service
 
@@ -32,12 +32,6 @@ class EarlyHost(host.Host):
                     return
 
 
-def main(plant_file: Path, data: Path) -> None:
-    """Run the twin."""
-    plant = with_account(read_plant(plant_file, data), "kaikou_twin", data)
-    vars(service)["Host"] = EarlyHost
-    asyncio.run(service.run(plant, open_ports("twin", plant, data, {})))
-
-
 if __name__ == "__main__":
-    main(*(Path(argument) for argument in sys.argv[1:3]))
+    vars(service)["Host"] = EarlyHost
+    sys.exit(moment.run(*(Path(argument) for argument in sys.argv[1:4])))

@@ -7,9 +7,11 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from tests.influxd.build import present
+
 LIBRARIES = (
     "numpy", "pydantic", "protobuf", "paho-mqtt", "apsw", "orjson", "pymodbus", "asyncua",
-    "amqtt", "duckdb", "fastapi", "uvicorn", "websockets",
+    "amqtt", "duckdb", "influxdb-client", "fastapi", "uvicorn", "websockets",
 )  # fmt: skip
 
 
@@ -23,6 +25,7 @@ def machine() -> dict[str, object]:
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in LIBRARIES},
         "mosquitto": _mosquitto(),
+        "influxd": _influxd(),
     }
 
 
@@ -46,3 +49,12 @@ def _mosquitto() -> str | None:
         return None
     said = subprocess.run([path, "-h"], capture_output=True, text=True, check=False)
     return said.stdout.partition("\n")[0].removeprefix("mosquitto version ").strip() or None
+
+
+def _influxd() -> str | None:
+    """Of the server that tests and benches start, where there is one."""
+    path = present()
+    if path is None:
+        return None
+    said = subprocess.run([path, "version"], capture_output=True, text=True, check=False)
+    return said.stdout.removeprefix("InfluxDB v").partition(" ")[0].strip() or None

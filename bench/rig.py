@@ -11,7 +11,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -101,7 +101,14 @@ class Ports:
 
 
 def write_plant(
-    folder: Path, devices: Sequence[Device], ports: Ports, *, embedded: bool, opcua: bool = True
+    folder: Path,
+    devices: Sequence[Device],
+    ports: Ports,
+    *,
+    embedded: bool,
+    opcua: bool = True,
+    historian: Mapping[str, object] | None = None,
+    copy: Mapping[str, object] | None = None,
 ) -> Path:
     """plant.yaml for the devices; every signal a measurement, deadband 0."""
     server = {
@@ -114,6 +121,8 @@ def write_plant(
         "enterprise": "bench",
         "site": {"id": "rig", "name": {"zh": "试验台", "en": "Rig"}, "timezone": "Asia/Shanghai"},
         "broker": {"host": "127.0.0.1", "port": ports.broker, "embedded": embedded},
+        **({"historian": historian} if historian else {}),
+        **({"copy": copy} if copy else {}),
         "gateway": {"port": ports.gateway},
         "simulated": True,
         "catalog": "types",
