@@ -5,7 +5,7 @@
 
 import { computed, effect, signal } from "@preact/signals";
 
-import { plantNow, tick as liveTick } from "./clock";
+import { plantClock, plantNow, tick as liveTick } from "./clock";
 import { query, setQuery } from "./route";
 
 /** What the historian is asked to know: all it knows today, what it knew at the moment shown, or at another one. */
@@ -35,6 +35,8 @@ export function printWhen(when: When): { at: string | null; known: string | null
 }
 
 const SETTLE_MS = 180;
+/** A tick is this old at most. */
+const AHEAD_MS = 5000;
 
 const shown = signal<When>(parseWhen(query.peek()));
 let writing = 0;
@@ -84,3 +86,10 @@ export function show(next: Partial<When>): void {
   if (turn) setQuery(printWhen(when), false);
   else writing = window.setTimeout(() => setQuery(printWhen(when), true), SETTLE_MS);
 }
+
+// An address may name what is still to come; once plant time is known, that is live.
+effect(() => {
+  const moment = at.value;
+  const now = liveTick.value;
+  if (moment !== null && plantClock.at(performance.now()) !== 0 && moment > now + AHEAD_MS) show({ at: null });
+});

@@ -47,6 +47,7 @@ vi.stubGlobal("WebSocket", Socket);
 
 const { at, known, knownAt, pageNow, parseWhen, printWhen, show, tick } = await import("../src/when");
 const { cell, listen, past, view } = await import("../src/live");
+const { plantClock } = await import("../src/clock");
 const { machineHref } = await import("../src/route");
 
 const NOON = 1_799_990_000_000;
@@ -96,6 +97,13 @@ test("leaving live is a step of the browser's history, scrubbing is not; back re
   expect(place).toBe(steps + 1);
   expect(address().searchParams.get("at")).toBe(String(NOON - 29_000));
   back();
+  expect(at.value).toBeNull();
+});
+
+test("an address that names what is still to come is live, once plant time is known", () => {
+  plantClock.hear(Date.now(), performance.now());
+  move(`/line/housings?at=${Date.now() + 3_600_000}`);
+  heard["popstate"]?.forEach((hear) => hear());
   expect(at.value).toBeNull();
 });
 

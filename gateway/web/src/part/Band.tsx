@@ -171,6 +171,12 @@ export function Band(props: {
     const { start, end } = range.value;
     return at === null || at < start || at > end ? "display:none" : `left:${((at - start) / (end - start)) * 100}%`;
   });
+  /** Where the keys stand. */
+  const stand = useComputed(() => {
+    const at = exact.value ? hover.value : null;
+    const { start, end } = range.value;
+    return at === null ? "display:none" : `left:${((at - start) / (end - start)) * 100}%`;
+  });
   const timeAt = (event: PointerEvent | MouseEvent): number => {
     const box = (event.currentTarget as HTMLElement).getBoundingClientRect();
     const { start, end } = range.peek();
@@ -244,6 +250,7 @@ export function Band(props: {
     >
       <canvas ref={canvas} style={`height:${height}px`} />
       {props.cursor !== undefined && <i class="cursor-line" style={cursorX} />}
+      {open !== undefined && <i class="cursor-line" style={stand} />}
       {tip.value !== null && (
         <span class="tip" style={tip.value.style}>
           {tip.value.text}

@@ -7,7 +7,7 @@ import { api, type Signal } from "../api";
 import { useFetched } from "../fetched";
 import { listen } from "../live";
 import { append, EMPTY, fromHistory, plotted, type Series } from "../trend/series";
-import { pageNow, tick } from "../when";
+import { at, pageNow, tick } from "../when";
 
 export const SPARK_MS = 1_800_000;
 const WIDE = 120;
@@ -26,7 +26,9 @@ export function Spark({ signal: s }: { signal: Signal }) {
   useEffect(
     () =>
       fetched.subscribe((now) => {
-        if (now.state === "here") series.value = fromHistory(now.data, series.peek());
+        // Of another moment nothing stays: live samples least of all.
+        if (now.state !== "here") series.value = EMPTY;
+        else if (now.busy !== true) series.value = fromHistory(now.data, at.peek() === null ? series.peek() : EMPTY);
       }),
     [s.path],
   );

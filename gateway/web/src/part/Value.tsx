@@ -10,7 +10,7 @@ import { NOTHING, printNumber, printUnit } from "../number";
 import { judgeSignal, signalOf, zone } from "../plant";
 import type { Judgement } from "../quality";
 import { statusWords } from "../words/status";
-import { tick } from "../when";
+import { at, tick } from "../when";
 
 /** The value of a signal in words: a state by its name, a number by its decimals. */
 export function printValue(s: Signal, value: number | null): string {
@@ -34,16 +34,16 @@ export function unitOf(s: Signal): string {
 export function explain(s: Signal, asset: Asset, judged: Judgement): string {
   const w = words.value;
   const sample = cell(s.path).value;
-  if (judged.quality === "never") return `${s.path}\n${w.noDataYet}. ${w.noDataHint}`;
-  const at = zone.value;
+  if (judged.quality === "never") return `${s.path}\n${w.noDataYet}. ${at.value === null ? w.noDataHint : w.noDataThen}`;
+  const plantZone = zone.value;
   const lines = [
     s.path,
     `${w.status}: ${statusWords(w, sample.status)}`,
-    `${w.sourceTime}: ${at.moment(sample.time, tick.value)} ${at.name}`,
+    `${w.sourceTime}: ${plantZone.moment(sample.time, tick.value)} ${plantZone.name}`,
   ];
   const read = s.origin === "edge" ? signalOf(asset, "last_good_read") : undefined;
   const readAt = read === undefined ? null : cell(read.path).value.value;
-  if (readAt !== null) lines.push(`${w.lastGoodRead}: ${at.moment(readAt, tick.value)}`);
+  if (readAt !== null) lines.push(`${w.lastGoodRead}: ${plantZone.moment(readAt, tick.value)}`);
   if (judged.age !== null) lines.push(`${w.age}: ${lasting(judged.age)}`);
   if (s.estimated) lines.push(w.estimatedTitle);
   return lines.join("\n");

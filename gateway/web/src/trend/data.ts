@@ -39,7 +39,10 @@ export function useTrendData(pens: readonly Pen[], range: ReadonlySignal<Range>,
     const now = wanted.value === "" ? [] : wanted.value.split(",");
     void coarse.value;
     void turn.value;
-    void whenKey.value;
+    // Between now and the past nothing stays; from one moment of the past to another the old is dimmed.
+    const past = whenKey.value !== "live";
+    if (past !== wasPast.current) series.value = new Map();
+    wasPast.current = past;
     if (width.value === 0) return undefined;
     const timer = setTimeout(() => void fetchAll(now, at), SETTLE_MS);
     return () => clearTimeout(timer);
@@ -51,9 +54,6 @@ export function useTrendData(pens: readonly Pen[], range: ReadonlySignal<Range>,
     abort.current = mine;
     const moment = pageNow();
     const past = whenKey.peek() !== "live";
-    // Between now and the past nothing stays; from one moment of the past to another the old is dimmed.
-    if (past !== wasPast.current) series.value = new Map();
-    wasPast.current = past;
     const window = windowOf(at, moment);
     const { start } = window;
     const end = past ? Math.min(window.end, moment) : window.end;
