@@ -30,7 +30,10 @@ COMPLETE_S = 2.0
 """How often "complete up to" is told while it moves."""
 
 WARM_MS = 8 * 3_600_000
-"""So much history the buffers start from."""
+"""So much history the levels of the buffers start from."""
+
+WARM_EVENTS_MS = 400 * 86_400_000
+"""So far back is looked for what people said of modes."""
 
 Accept = Callable[[SampleBatch, bool], object]
 """Takes samples of the published signals, and whether they are current values."""
@@ -91,7 +94,7 @@ class Derivation:
         """Take up what the machines said in the last hours; called before anything runs."""
         assert self._host is not None  # noqa: S101 - attached before
         now = self._clock.now()
-        for event in reader.events(0, now):
+        for event in reader.events(now - WARM_EVENTS_MS, now):
             self._modes.hear(event)
         for group in self.groups:
             paths = [self._host.table.path(int(s)) for s in group.signals]

@@ -1,5 +1,7 @@
 """Machine states, line state, counts: only from what is Good, and unknown otherwise."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -155,6 +157,23 @@ def test_rows_that_stop_are_not_taken_for_constancy(live, plant):
     told = named(group.settle(4_000_000, 0.0)) + named(group.settle(4_000_000, 60.0))
     assert (181_000, "Unknown", False) in told, "three intervals without a row"
     assert (3_600_000, "Execute", True) in told
+
+
+def test_a_line_waits_for_the_edge_that_is_away_and_is_right_when_it_is_back(live, plant):
+    gauge = replace(plant.assets["gauge"], edge="edge2")
+    group = a_group(replace(plant, assets={**plant.assets, "gauge": gauge}), live)
+    live.update(batch(live, 1000, saw_activity=2))
+    tick(group, live, 1100)
+    lost = frozenset({"edge2"})
+    group.tick(9000, live, lost, settled=True)
+    heard(group, batch(live, 1000, saw_activity=2), 500_000)
+    assert group.settle(500_000, 0.0) == [], "edge2 may have accepted what it could not send"
+    rows = batch(live, 2000, gauge_activity=2)
+    group.add(SampleBatch.concat([rows, batch(live, 5000, gauge_light=3)]))
+    group.complete("edge2", 400_000)
+    told = named(group.settle(500_000, 0.0), "gauge/state")
+    assert told[:2] == [(2000, "Execute", True), (5000, "Aborted", True)]
+    assert (185_000, "Unknown", False) in told, "it said no more"
 
 
 def test_modes_come_from_people_too_and_reach_back(live, plant, group):
