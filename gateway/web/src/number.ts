@@ -18,6 +18,11 @@ export function printShare(share: number | null, decimals = 1): string {
   return share === null || !Number.isFinite(share) ? NOTHING : `${printNumber(share * 100, decimals)}${THIN}%`;
 }
 
+/** How much is known, never said to be more than it is: 79.97 % is no 80 %. */
+export function printCoverage(share: number): string {
+  return printShare(Math.floor(share * 1000 + 1e-9) / 1000);
+}
+
 const UNITS: Readonly<Record<string, string>> = {
   degC: "°C",
   "1/min": "min⁻¹",

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 
-import { printDuration, printNumber, printShare } from "../src/number";
+import { printCoverage, printDuration, printNumber, printShare } from "../src/number";
 
 describe("printNumber", () => {
   test.each([
@@ -36,4 +36,8 @@ describe("printDuration", () => {
     [187_200_000, "2 d 4 h"],
     [-5, "0 s"],
   ])("%i ms is %s", (ms, text) => expect(printDuration(ms, words)).toBe(text));
+});
+
+test("coverage is never rounded up", () => {
+  expect([0.7997, 0.8, 0.049, 1, 0.29].map(printCoverage)).toEqual(["79.9", "80.0", "4.9", "100.0", "29.0"].map((n) => `${n}\u202f%`));
 });

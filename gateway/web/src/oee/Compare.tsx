@@ -3,7 +3,7 @@
 import type { Kpi } from "../api";
 import { useFetched } from "../fetched";
 import { say, words } from "../locale";
-import { NOTHING, printShare } from "../number";
+import { NOTHING, printCoverage, printShare } from "../number";
 import { Failed, Skeleton } from "../part/Blank";
 import { api } from "../api";
 import { zone } from "../plant";
@@ -15,7 +15,7 @@ function sentence(row: Kpi): string {
   const w = words.value;
   const name = say(row.name) || `${zone.value.date(row.start)} ${zone.value.minute(row.start)}`;
   const figure = row.why_not === null ? `${w.oee} ${printShare(row.oee)}` : say(row.why_not);
-  return `${name}: ${figure}, ${w.coverageOf(printShare(row.coverage, 0))}`;
+  return `${name}: ${figure}, ${w.coverageOf(printCoverage(row.coverage))}`;
 }
 
 export function Compare(props: { asset: string; week: Span; byShift: boolean; period: Period; choose: (period: Period) => void }) {

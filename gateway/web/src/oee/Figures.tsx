@@ -2,7 +2,7 @@
 
 import type { Kpi, Oee, TimeKey } from "../api";
 import { lasting, say, words } from "../locale";
-import { NOTHING, printNumber, printShare } from "../number";
+import { NOTHING, printCoverage, printNumber, printShare } from "../number";
 import { assetOf, signalAt } from "../plant";
 
 function Factor({ name, value, title }: { name: string; value: number | null; title?: string }) {
@@ -45,7 +45,7 @@ function Constraint({ answer }: { answer: Oee }) {
 
 export function Headline({ answer, row }: { answer: Oee; row: Kpi }) {
   const w = words.value;
-  const share = printShare(row.coverage, 0);
+  const share = printCoverage(row.coverage);
   return (
     <div class="oee-head">
       {row.why_not === null ? (

@@ -20,7 +20,7 @@ import { Ranges } from "../trend/Ranges";
 import { land, pan, parseRange, printRange, type Range, steppedWindow, windowOf, windowSpan, zoom } from "../trend/range";
 import { downsampling, EMPTY, indexAt, type Series, toCsv } from "../trend/series";
 import { TrendTable } from "./TrendTable";
-import { at as held, pageNow, tick } from "../when";
+import { at as held, knownAt, pageNow, tick } from "../when";
 import type { Words } from "../words";
 
 /** The range, kept in the address: read from it, and written back once the hand rests. */
@@ -138,6 +138,15 @@ function sourceWords(w: Words, s: Series): string {
   return w.tierUsed(tier, bucket);
 }
 
+/** Of which moment the page is, and what was known of it; nothing while it is live. */
+function seenFrom(): string {
+  const { local } = zone.peek();
+  const moment = held.peek();
+  if (moment === null) return "";
+  const believed = knownAt.peek();
+  return words.peek().asOf(local(moment)) + (believed === null ? "" : `, ${words.peek().knownAt} ${local(believed)}`);
+}
+
 function heightOf(lanes: number): number {
   return lanes <= 1 ? 400 : lanes === 2 ? 220 : lanes === 3 ? 150 : 116;
 }
@@ -200,7 +209,7 @@ export function TrendPanel({ asset, pens, toggle }: { asset: Asset; pens: readon
       series: data.series.peek().get(p.path) ?? EMPTY,
     }));
     const text = toCsv(columns, start, end, zone.peek().stamp, {
-      time: `${w.time} ${zone.peek().name}${plant.peek().simulated ? ` (${w.simulated})` : ""}`,
+      time: [`${w.time} ${zone.peek().name}`, plant.peek().simulated ? w.simulated : "", seenFrom()].filter((t) => t !== "").join(", "),
       status: w.quality,
     });
     const link = document.createElement("a");

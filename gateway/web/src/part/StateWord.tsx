@@ -31,7 +31,7 @@ export function StateWord({ signal: s, asset, time = true }: { signal: Signal; a
       look: computed(() => `state-word value q-${judgeSignal(s, asset, tick.value).quality}`),
       since: computed(() => {
         const since = stateSince(s.path);
-        return since === null ? "" : lasting(tick.value - since);
+        return since === null || judgeSignal(s, asset, tick.value).quality === "never" ? "" : lasting(tick.value - since);
       }),
       title: computed(() => {
         const since = stateSince(s.path);
