@@ -66,6 +66,7 @@ TRUTH = {
 WAITS = (TRUTH["starved"], TRUTH["blocked"])
 
 Known = tuple[int, int]
+Piece = tuple[int, int, Known]
 
 
 class Twin:
@@ -188,7 +189,7 @@ def score(truth: Truth, asset: str, steps: list[tuple[int, Known]], end: int) ->
     return found
 
 
-def _pieces(mine: Sequence[tuple[int, Known]], begin: int, end: int) -> list[tuple[int, int, Known]]:
+def _pieces(mine: Sequence[tuple[int, Known]], begin: int, end: int) -> list[Piece]:
     edges = [*(at for at, _ in mine[1:]), end]
     pieces = [(max(a, begin), b, known) for (a, known), b in zip(mine, edges, strict=True)]
     return [(a, b, known) for a, b, known in pieces if b > a]
@@ -279,7 +280,7 @@ def day(plant: Plant, seed: int, hours: float) -> dict[str, Any]:
         "seed": seed,
         "scores": scored,
         "late": late,
-        "agree": min(_agree(first.steps(id), second.steps(id), end) for id in ids),
+        "agree": min(_agree(first.steps(id), second.steps(id), end - 60_000) for id in ids),
         "corrections": first.corrections,
         "rows": first.rows,
         "backlog_us_per_row": 1e6 * cpu / max(1, len(rows)),
@@ -287,7 +288,7 @@ def day(plant: Plant, seed: int, hours: float) -> dict[str, Any]:
 
 
 def _agree(one: list[tuple[int, Known]], other: list[tuple[int, Known]], end: int) -> float:
-    """Share of the scored time in which both say the same."""
+    """Share of the scored time in which both say the same; the last minute is not certain yet."""
     begin = START_MS + UNSCORED_MS
     moments = sorted({begin, end, *(t for t, _ in one + other if begin < t < end)})
     same = 0

@@ -93,6 +93,7 @@ class LineCause:
     places: list[Place]
     levels: list[Level]
     planned: Planned | None = None
+    close_ms: int = CLOSE_MS
     _settled: int = 0
     _said: list[Said] = field(default_factory=list)
 
@@ -102,11 +103,16 @@ class LineCause:
         cycles_s: Sequence[float | None],
         buffers: Sequence[int],
         planned: Planned | None = None,
+        factor: float = 1.0,
     ) -> "LineCause":
-        """``buffers`` stand between neighbours, so there is one less."""
-        patience = [round(CLOSE_MS + PATIENCE * 1000 * c) if c else PATIENCE_MS for c in cycles_s]
+        """``buffers`` stand between neighbours, so there is one less.
+
+        ``factor`` is plant seconds per real one: polls keep their real interval.
+        """
+        close_ms = round(CLOSE_MS * max(1.0, factor))
+        patience = [round(close_ms + PATIENCE * 1000 * c) if c else PATIENCE_MS for c in cycles_s]
         places = [Place(ms, Said(i, 0, 0, certain=False)) for i, ms in enumerate(patience)]
-        return cls(places, [Level(b) for b in buffers], planned)
+        return cls(places, [Level(b) for b in buffers], planned, close_ms)
 
     # ------------------------------------------------------------------------------ what is heard
 
@@ -156,7 +162,7 @@ class LineCause:
         if state == PackML.Execute:
             self._starts(time, station, mute)
         elif not place.standing:
-            if was == PackML.Execute and time - place.pulse_at <= CLOSE_MS:
+            if was == PackML.Execute and time - place.pulse_at <= self.close_ms:
                 place.begun = False
             place.stands_from = place.clear_from = 0
             self._say(Said(station, time, state, waiting, state != PackML.Unknown))
@@ -164,7 +170,7 @@ class LineCause:
     def _fails(self, time: int, place: Place) -> None:
         """With a finished part where it had just counted one, else with what it worked on."""
         worked = place.now.state == PackML.Execute
-        finished = worked and time - place.pulse_at <= CLOSE_MS
+        finished = worked and time - place.pulse_at <= self.close_ms
         place.holds = finished or place.now.waiting == Waiting.Blocked
         place.begun = worked and not finished
 

@@ -75,7 +75,7 @@ class Derivation:
                 repeat_ms=repeat_ms,
                 slack_ms=int(SLACK_MS * factor),
             )
-            for fold, line in folds(self.plant, host.table)
+            for fold, line in folds(self.plant, host.table, factor)
         ]
         self._mirror = Mirror(self.plant, host.table)
         self._wanted = np.zeros(len(host.table), np.bool_)

@@ -94,6 +94,7 @@ class Fold:
         line: Line | None,
         table: SignalTable,
         planned: Planned | None = None,
+        factor: float = 1.0,
     ) -> None:
         self.machines = list(machines)
         self.time = 0
@@ -106,7 +107,7 @@ class Fold:
         self._cause = None
         if line is not None:
             buffers = [s.buffer for s in line.flow][:-1]
-            self._cause = LineCause.of([a.cycle_s for a in machines], buffers, planned)
+            self._cause = LineCause.of([a.cycle_s for a in machines], buffers, planned, factor)
         self._modes = [Selector(a.mode_rules, table) if a.mode_rules else None for a in machines]
         self._mode = [int(Mode.Unknown if a.mode_rules else Mode.Production) for a in machines]
         self._now = [(-1, -1)] * len(machines)
@@ -236,7 +237,7 @@ class Fold:
         return found
 
 
-def folds(plant: Plant, table: SignalTable) -> list[tuple[Fold, Line | None]]:
+def folds(plant: Plant, table: SignalTable, factor: float = 1.0) -> list[tuple[Fold, Line | None]]:
     """One for every line, and one for every machine with a state that stands in none."""
     found: list[tuple[Fold, Line | None]] = []
     placed = set()
@@ -245,7 +246,7 @@ def folds(plant: Plant, table: SignalTable) -> list[tuple[Fold, Line | None]]:
     for line in plant.lines.values():
         stations = [plant.assets[s.asset] for s in line.flow]
         placed |= {a.id for a in stations}
-        found.append((Fold(stations, line, table, planned), line))
+        found.append((Fold(stations, line, table, planned, factor), line))
     alone = (a for a in plant.assets.values() if a.id not in placed and a.state_rules)
     found += [(Fold([a], None, table), None) for a in alone if a.signal(STATE) is not None]
     return found

@@ -8,8 +8,10 @@ import pytest
 from plant.flow.live import LiveTable, SignalTable
 from plant.flow.sample import Event, SampleBatch
 from plant.flow.status import StatusCode
+from plant.model.mode import ItemState, Mode
 from plant.model.packml import PackML
-from plant.model.plant import Broker
+from plant.model.plant import Broker, StateRule
+from plant.model.signal import Origin, Signal, SignalKind
 from twin.count import Rise
 from twin.fold import folds
 from twin.line import Mirror
@@ -174,6 +176,51 @@ def test_a_line_waits_for_the_edge_that_is_away_and_is_right_when_it_is_back(liv
     told = named(group.settle(500_000, 0.0), "gauge/state")
     assert told[:2] == [(2000, "Execute", True), (5000, "Aborted", True)]
     assert (185_000, "Unknown", False) in told, "it said no more"
+
+
+@pytest.fixture
+def moded(plant):
+    """The saw with a selector of its own, and the signals that machines of the catalogue have."""
+    saw = plant.assets["saw"]
+    more = [
+        Signal(f"saw/{id}", "saw", id, saw.name, SignalKind.STATE, origin=Origin.TWIN)
+        for id in ("waiting", "mode", "item_state")
+    ]
+    selector = Signal("saw/selector", "saw", "selector", saw.name, SignalKind.STATE)
+    rules = (StateRule("saw/selector", {0: Mode.Production, 1: Mode.Maintenance}),)
+    saw = replace(saw, signals=(*saw.signals, selector, *more), mode_rules=rules)
+    return replace(plant, assets={**plant.assets, "saw": saw})
+
+
+def test_mode_and_item_state_follow_the_machines_own_selector(moded):
+    live = LiveTable(SignalTable([s.path for s in moded.signals]))
+    group = a_group(moded, live)
+    live.update(batch(live, 1000, saw_activity=2, saw_selector=0))
+    found = group.tick(1100, live, NOBODY, settled=True)
+    assert named(found, "saw/mode") == [(1000, 1.0, True)]
+    assert named(found, "saw/waiting") == [(1000, 0.0, True)]
+    assert [d.value for d in found if d.path == "saw/item_state"] == [ItemState.Executing]
+    live.update(batch(live, 2000, saw_selector=1))
+    found = group.tick(2100, live, NOBODY, settled=True)
+    assert [(d.path, d.time, d.value) for d in found] == [
+        ("saw/mode", 2000, Mode.Maintenance), ("saw/item_state", 2000, ItemState.OutOfService),
+    ]  # fmt: skip
+    live.update(batch(live, 3000, BAD, saw_selector=np.nan))
+    assert tick(group, live, 3100, path="saw/mode") == [(3000, 0.0, False)]
+
+
+def test_a_person_overrules_the_selector(moded):
+    live = LiveTable(SignalTable([s.path for s in moded.signals]))
+    modes = StatedModes()
+    (fold, line), *_ = folds(moded, live.table)
+    group = Group(fold, line, frozenset(s.path for s in moded.signals), modes)
+    live.update(batch(live, 1000, saw_activity=2, saw_selector=0))
+    group.tick(1100, live, NOBODY, settled=True)
+    data = {"start": 3000, "end": 6000, "mode": "setup", "said": 9000}
+    span = modes.hear(Event(3000, "saw", "mode", data))
+    assert span == (3000, 6000)
+    told = named(group.restate("saw", *span, now=9000), "saw/mode")
+    assert told == [(3000, float(Mode.Setup), True), (6000, float(Mode.Production), True)]
 
 
 def test_modes_come_from_people_too_and_reach_back(live, plant, group):
