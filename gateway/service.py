@@ -72,7 +72,6 @@ async def run(plant: Plant, ports: Ports) -> None:
         table=table,
         asks=True,
     )
-    connected = False
 
     def links() -> list[dict[str, object]]:
         return [
@@ -87,12 +86,7 @@ async def run(plant: Plant, ports: Ports) -> None:
         ]
 
     async def follow() -> None:
-        nonlocal connected
-        connected = True
-        try:
-            await view.run(plant.broker, f"kaikou-gateway-{plant.gateway.port}")
-        finally:
-            connected = False
+        await view.run(plant.broker, f"kaikou-gateway-{plant.gateway.port}")
 
     stream = Stream(view.live, ports.clock, links, lambda: view.revision)
     history = History(ports.reader)
@@ -101,7 +95,7 @@ async def run(plant: Plant, ports: Ports) -> None:
         clock=ports.clock,
         live=view.live,
         links=links,
-        connected=lambda: connected,
+        connected=lambda: view.connected,
         history=history,
         people=people,
         stream=stream,

@@ -154,6 +154,7 @@ async def test_the_choices_are_listed(rig: Rig) -> None:
         ]
 
 
+@pytest.mark.timeout(120)  # everybody connects twice, each with a pause that doubles
 async def test_a_broker_that_goes_is_503_at_once(with_twin: Rig, mosquitto: object) -> None:
     body = {"asset": "saw", "start": with_twin.now - HOUR, "end": with_twin.now, "code": "jam"}
     async with with_twin.logged_in("li") as client:
