@@ -4,8 +4,8 @@ A further version of one has tag ``rev``; so has a second event of one asset, ki
 
     text      machine, signal: s (or j: as JSON), q, rt               in the raw bucket
     waveform  machine, signal: block (base64 of float32), rate, q, rt  in the raw bucket
-    event     asset, kind: data (JSON), rt                             in the event bucket
-    gap       edge: gap (JSON), samples, last, rt                      in the event bucket
+    event     machine, kind: data (JSON), rt                           in the event bucket
+    gap       edge: gap (JSON), samples, last, reason, rt              in the event bucket
 """
 
 import base64
@@ -18,7 +18,7 @@ import numpy as np
 from plant.flow.sample import Event, Gap, Text, Waveform
 from twin.historian.influx import flux
 from twin.historian.influx.journal import merged
-from twin.historian.influx.line import field_text, joined, pieces, tags, text_field, unlabel
+from twin.historian.influx.line import field_text, joined, pieces, string, tags, text_field, unlabel
 from twin.historian.influx.series import Entry
 from twin.historian.influx.server import Server
 from twin.historian.influx.table import Record, records
@@ -67,7 +67,7 @@ def waveform_point(wave: Waveform, entry: Entry, received: int) -> Point:
 
 def event_point(event: Event, received: int) -> Point:
     """An event."""
-    at = tags(asset=event.asset, kind=event.kind)
+    at = tags(kind=event.kind, machine=event.asset)
     return Point(
         "event", at, event.time, pieces("data", as_json(event.data)), received, event.asset, True
     )
@@ -76,7 +76,7 @@ def event_point(event: Event, received: int) -> Point:
 def gap_point(gap: Gap, received: int) -> Point:
     """A gap record."""
     told = as_json([gap.first, gap.last, gap.samples, gap.reason, list(gap.signals)])
-    fields = f"{pieces('gap', told)},last={gap.last}i,samples={gap.samples}i"
+    fields = _gap_fields(told)
     return Point(
         "gap",
         tags(edge=gap.edge),
@@ -163,7 +163,14 @@ def _fields(record: Record) -> str:
         case "event":
             return pieces("data", joined("data", f))
         case _:
-            return f"{pieces('gap', joined('gap', f))},last={f['last']}i,samples={f['samples']}i"
+            return _gap_fields(joined("gap", f))
+
+
+def _gap_fields(told: str) -> str:
+    """All of a gap record in one field, and beside it what people read."""
+    _, last, samples, reason, _ = json.loads(told)
+    shown = string(" ".join(reason.split()))
+    return f"{pieces('gap', told)},last={last}i,samples={samples}i,reason={shown}"
 
 
 def as_text(record: Record, signal: int) -> Text:
@@ -180,7 +187,7 @@ def as_waveform(record: Record, signal: int) -> Waveform:
 
 def as_event(record: Record) -> Event:
     """The event that a point holds."""
-    asset, kind = (unlabel(record.tags.get(t, "")) for t in ("asset", "kind"))
+    asset, kind = (unlabel(record.tags.get(t, "")) for t in ("machine", "kind"))
     return Event(record.time, asset, kind, json.loads(joined("data", record.fields)))
 
 
