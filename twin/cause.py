@@ -193,9 +193,10 @@ class LineCause:
         place = self.places[station]
         came = place.arrivals == 1 and time - place.arrived <= place.patience_ms
         freed = place.frees == 1 and time - place.freed <= place.patience_ms
-        if came and not freed and place.now.waiting != Waiting.Blocked:
+        first, last = station == 0, station == len(self.levels)
+        if came and not freed and not first and place.now.waiting != Waiting.Blocked:
             self.levels[station - 1].saw(1)
-        elif freed and not came and place.now.waiting != Waiting.Starved:
+        elif freed and not came and not last and place.now.waiting != Waiting.Starved:
             level = self.levels[station]
             level.saw(level.capacity + 1)
 

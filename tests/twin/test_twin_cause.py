@@ -219,6 +219,42 @@ def _steps(told):
     return [(v, next(rows)[0]) for v, rows in groupby(sorted(told.items()), key=lambda r: r[1])]
 
 
+happenings = st.lists(
+    st.tuples(
+        st.integers(0, 90_000),
+        st.integers(0, 3),
+        st.sampled_from([*PackML, "part", "starved", "blocked"]),
+    ),
+    max_size=60,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(1, 4), happenings)
+def test_whatever_machines_say_statements_are_sane_and_reach_back_no_further(n, happenings):
+    cause = LineCause.of([30.0] * n, [1] * (n - 1))
+    time, parts = BEGIN, [0] * n
+    for after, which, what in happenings:
+        time, station = time + after, which % n
+        while (due := min(cause.due(), default=time + 1)) <= time:
+            _sane(cause, cause.settle(due), due)
+        if what == "part":
+            parts[station] += 1
+            cause.counted(time, station, parts[station])
+        elif what in ("starved", "blocked"):
+            cause.told(time, station, int(PackML.Suspended), 1 + (what == "blocked"))
+        else:
+            cause.told(time, station, int(what), 0)
+        _sane(cause, cause.settle(time), time)
+
+
+def _sane(cause, said, time):
+    for s in said:
+        assert time - cause.reach_ms <= s.since <= time
+        assert s.state == PackML.Suspended or not s.waiting
+        assert s.state or not s.certain
+
+
 steps = st.lists(st.tuples(st.integers(0, 50), st.integers(0, 2)), max_size=12)
 
 
