@@ -1,6 +1,6 @@
 """SIGKILL over edge, broker, twin and influxd under load; nothing accepted may be missing.
 
-``python -m bench chaos --seconds 180 --kills 60 --rate 2000 --json``
+``python -m bench chaos --seconds 180 --kills 90 --rate 2000 --json``
 ``python -m bench chaos --historian influxdb --copy embedded``
 
 Every row that the edge made durable is appended to a ledger by a hook the bench hands in
@@ -9,7 +9,8 @@ something a device served, and must be in the historian with the same signal, ti
 status; so in the copy, once it has caught up. Two thirds of the twin's kills wait until it is in
 the midst of a write, a seal, a merge, the building of tiers, a page of the copy (``bench.moment``);
 ``moments`` counts the kills that did fall there. ``--bug ack-early`` runs a twin, built here, that
-acknowledges before it commits; then ``missing`` must not be 0.
+acknowledges before it commits: then ``missing`` must not be 0. With ``--bug mark-early`` the mark
+of the copy moves before its rows come: then ``copy_missing`` must not be 0.
 """
 
 import argparse
@@ -39,6 +40,7 @@ from plant.flow.port import HistorianReader
 SIGNALS = 50
 VICTIMS = ("edge", "broker", "twin", "influxd")
 KINDS = ("embedded", "influxdb")
+BUGS = ("ack-early", "mark-early")
 DRAIN_S = 60.0
 QUIET_S = 4.0
 REST_S = 2.0
@@ -256,17 +258,21 @@ def main(argv: list[str]) -> int:
     """Parse, run, print."""
     parser = argparse.ArgumentParser(prog="bench chaos", description=__doc__)
     parser.add_argument("--seconds", type=float, default=180)
-    parser.add_argument("--kills", type=int, default=60)
+    parser.add_argument("--kills", type=int, default=90)
     parser.add_argument("--rate", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--historian", choices=KINDS, default="embedded", help="of record")
     parser.add_argument("--copy", choices=["none", *KINDS], default="none", help="that follows it")
     parser.add_argument("--victims", nargs="+", choices=VICTIMS, default=VICTIMS)
     parser.add_argument("--drain", type=float, default=DRAIN_S, help="s after the last kill")
-    parser.add_argument("--bug", choices=["ack-early"], help="a twin that breaks the promise")
+    parser.add_argument("--bug", choices=BUGS, help="a twin that breaks the promise")
     parser.add_argument("--keep", help="copy the data folder here, to look at")
     parser.add_argument("--json", action="store_true", help="(always: the last line is JSON)")
     given = parser.parse_args(argv)
+    if given.copy == given.historian:
+        parser.error("a copy is another kind than the historian")
+    if given.copy == "none" and given.bug == "mark-early":
+        parser.error("mark-early is a bug of a copy")
     figures = asyncio.run(run(given))
     print(json.dumps({"bench": "chaos", "bug": given.bug, **figures, "machine": machine()}))
     return 0

@@ -1,16 +1,21 @@
-"""A twin that breaks the promise: it acknowledges first and commits half a second later.
+"""Twins that break the promise, to show that ``bench chaos`` sees them; the product has no switch.
 
-Built here for ``bench chaos --bug ack-early``, to show that the bench sees such a twin. The
-product has no switch for this.
+``ack-early`` acknowledges first and commits half a second later. ``mark-early`` moves the copy's
+mark first and brings the rows half a second later.
 """
 
 import asyncio
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
 from bench import moment
 from plant.errors import Unavailable
-from twin import host, service
+from plant.flow.port import HistorianReader, HistorianWriter, Mark
+from plant.flow.sample import SampleBatch
+from twin import copy, host, service
+from twin.transfer.follow import COPY, pages
 
 DELAY_S = 0.5
 
@@ -32,6 +37,18 @@ class EarlyHost(host.Host):
                     return
 
 
+def early_follow(reader: HistorianReader, writer: HistorianWriter, source: str) -> None:
+    """The rows come after the mark."""
+    for page in pages(reader, writer.marks().get((COPY, source), 0)):
+        nothing = replace(page, samples=SampleBatch.empty())
+        writer.adopt(nothing, Mark(COPY, source, page.upto))
+        time.sleep(DELAY_S)
+        writer.adopt(page)
+
+
 if __name__ == "__main__":
-    vars(service)["Host"] = EarlyHost
+    if sys.argv[4] == "ack-early":
+        vars(service)["Host"] = EarlyHost
+    else:
+        vars(copy)["follow"] = early_follow
     sys.exit(moment.run(*(Path(argument) for argument in sys.argv[1:4])))

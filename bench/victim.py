@@ -133,10 +133,11 @@ def commands(
     config = place / "mosquitto.conf"
     config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n")
     python = [sys.executable, "-P", "-m"]
-    twin = "bench.early" if bug else "bench.moment"
+    twin = [str(file), str(data), str(place / "marks")]
+    twin = ["bench.early", *twin, bug] if bug else ["bench.moment", *twin]
     return {
         "broker": ["/usr/sbin/mosquitto", "-c", str(config)],
-        "twin": [*python, twin, str(file), str(data), str(place / "marks")],
+        "twin": [*python, *twin],
         "edge": [*python, "bench.ledger", str(file), str(data), str(place / "ledger")],
     }
 
@@ -157,14 +158,14 @@ def plan(
     moments: Sequence[str],
     chance: random.Random,
 ) -> list[Kill]:
-    """Random times and victims, of all each at least half its share.
+    """Random times and victims; the twin counts twice, and all get half their share at least.
 
     Two thirds of the twin's kills wait for a moment, each of ``moments`` in turn; half of
     influxd's wait until the twin is in the midst of writing to it.
     """
-    each = kills // (2 * len(victims))
-    names = [v for v in victims for _ in range(each)]
-    names += [chance.choice(victims) for _ in range(kills - len(names))]
+    shares = [*victims, *(v for v in victims if v == "twin")]
+    names = [v for v in shares for _ in range(kills // (2 * len(shares)))]
+    names += [chance.choice(shares) for _ in range(kills - len(names))]
     chance.shuffle(names)
     times = sorted(chance.uniform(0.0, seconds) for _ in names)
     turn, planned = {"twin": 0, "influxd": 0}, []
