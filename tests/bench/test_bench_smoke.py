@@ -18,7 +18,7 @@ from bench.__main__ import names
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 240.0
-SMOKED = {"chaos", "health", "powercut", "recorded", "road", "states", "wire"}
+SMOKED = {"chaos", "health", "historian", "powercut", "recorded", "road", "states", "wire"}
 LOSSES = ("missing", "doubled", "declared_gaps", "not_served", "stray_files", "cells_wrong")
 BY_HAND = {"start"}
 """Installs a fresh clone from the package registries."""
@@ -144,3 +144,17 @@ def test_states_follow_the_simulators_ledger() -> None:
     assert told["right"] > 0.95
     assert told["told_apart"] > 0.9
     assert told["backlog_agrees"] == 1.0, "a backlog gets the states that the live way got"
+
+
+def test_a_historian_gives_back_what_was_written() -> None:
+    told = bench("historian", "--only", "write", "--seconds", 1)
+    assert told["rows"] >= 60_000  # and each was compared, or the bench had failed
+    assert told["ingest_per_cpu_s"] > told["sqlite_ingest_per_cpu_s"] / 100
+    assert told["bytes_per_sample"] < told["sqlite_bytes_per_sample"]
+
+
+def test_the_twin_stores_what_it_hears() -> None:
+    told = bench("twin", "--seconds", 20, "--paced", 1)
+    assert told["size_500"]["samples"] == told["size_100"]["samples"] == 20_000
+    assert told["p99_ms"] > 0
+    assert told["bare_decode_per_s"] > 0

@@ -1,80 +1,105 @@
-"""Cells joined say what cells made at once say, whatever the rows; M4 keeps every pixel."""
+"""Cells against brute force: alone, joined, and over a range with what was carried in."""
 
 import numpy as np
-from hypothesis import given
-from hypothesis import strategies as st
-from numpy.testing import assert_allclose
+import pytest
 
 from plant.flow.sample import SampleBatch
-from plant.flow.status import StatusCode
-from twin.historian.cell import COLUMNS, Rules, cells_of
-from twin.historian.join import coarser
-from twin.historian.trend import Plan, m4, trend_of_rows
+from plant.model.signal import SignalKind
+from twin.historian.aggregate import Window, aggregate
+from twin.historian.cell import COLUMNS, Cells, Rules, cells_of
+from twin.historian.join import carry, coarser
+from twin.historian.tier import edges_of
 
-BAD = int(StatusCode.Bad)
-FLOATS = {"first", "last", "low", "high", "increase"}
-
-values = st.sampled_from([0.0, -0.0, 1.0, -3.5, 90.0, 99.0, 2.0, np.inf, -np.inf, np.nan])
-rows = st.lists(
-    st.tuples(st.integers(0, 239), values, st.sampled_from([0, 0, BAD, 0x40000000])),
-    unique_by=lambda row: row[0], max_size=60,
-)  # fmt: skip
-rules = st.sampled_from(
-    [Rules.of(), Rules.of(hold_ms=7), Rules.of(counter=True), Rules.of(True, 100.0, 30)]
-)
+BAD, UNCERTAIN = 0x8000_0000, 0x4000_0000
+START, END, WIDTH = 240_000, 600_000, 120_000
 
 
-def batch(given: list) -> SampleBatch:
-    time, value, status = (
-        zip(*sorted(given, key=lambda r: r[0]), strict=True) if given else 3 * [()]
-    )
+def some_rows(dice):
+    time = np.unique(dice.integers(0, END, dice.integers(0, 40)))
+    status = dice.choice([0, 0, 0, UNCERTAIN, BAD], len(time)).astype(np.uint32)
+    value = dice.choice([0.0, 1.0, 2.0, 5.5, 90.0, 100.0], len(time))
+    value[(status == BAD) & (dice.random(len(time)) < 0.7)] = np.nan
     return SampleBatch.of(np.zeros(len(time)), time, value, status)
 
 
-@given(rows, rules, st.sampled_from([5, 15, 60]))
-def test_cells_of_cells_are_cells_of_rows(given, rules, narrow):
-    some = batch(given)
-    edges = np.arange(0, 241, 60)
-    at_once = cells_of(some, edges, rules)
-    joined = coarser(cells_of(some, np.arange(0, 241, narrow), rules), edges, rules)
-    for name in COLUMNS:
-        if name == "integral":
-            assert_allclose(joined.integral, at_once.integral, rtol=1e-12, atol=1e-12)
-        else:
-            assert np.array_equal(
-                getattr(joined, name), getattr(at_once, name), equal_nan=name in FLOATS
-            ), name
+def carried_in(rows, counter):
+    before = rows.take(rows.source_time < START)
+    usable = before.take((before.status < BAD) & ~np.isnan(before.value))
+    last = before.take(np.arange(len(before))[-1:])
+    if counter and len(last) and last.status[0] >= BAD:
+        return SampleBatch.concat([usable.take(np.arange(len(usable))[-1:]), last])
+    return last
 
 
-@given(rows)
-def test_every_bucket_keeps_its_first_last_least_greatest_and_its_gap(given):
-    some = batch(given)
-    kept = m4(cells_of(some, np.arange(0, 241, 40), Rules.of()))
-    value = np.where(some.status >= BAD, np.nan, some.value)
-    assert np.array_equal(kept.time, np.unique(kept.time)), "ascending, none twice"
-    for bucket in np.unique(some.source_time // 40):
-        inside = some.source_time // 40 == bucket
-        mine = kept.take(kept.time // 40 == bucket)
-        usable = value[inside][~np.isnan(value[inside])]
-        assert len(mine) <= 5
-        drawn = mine.value[~np.isnan(mine.value)]
-        if len(usable):
-            assert (drawn[0], drawn[-1]) == (usable[0], usable[-1])
-            assert (drawn.min(), drawn.max()) == (usable.min(), usable.max())
-        else:
-            assert not len(drawn)
-        assert mine.time[-1] == some.source_time[inside][-1] or not np.isnan(value[inside][-1])
+def bucketed(cells, crossing, name):
+    """A figure of every bucket: the cell's own, and what crosses its edges."""
+    found = getattr(crossing, name).astype(float)
+    found[(cells.start - START) // WIDTH] += getattr(cells, name)
+    return found
 
 
-@given(st.integers(-(10**13), 10**13), st.integers(1, 10**11), st.integers(2, 5000), st.booleans())
-def test_a_plan_has_no_more_buckets_than_pixels(start, length, px, raw):
-    plan = Plan.of(start, start + length, px, raw)
-    assert (start + length - 1) // plan.bucket_ms - start // plan.bucket_ms + 1 <= px
-    assert plan.bucket_ms % plan.cell_ms == 0
-    assert plan.bucket_ms <= max(length / (px - 1), 1) + plan.cell_ms
-    assert plan.cell_ms == 1 or not raw
+@pytest.mark.parametrize("kind", [SignalKind.MEASUREMENT, SignalKind.COUNTER])
+@pytest.mark.parametrize("hold_ms", [0, 15_000, 130_000])
+@pytest.mark.parametrize("modulus", [None, 100.0])
+def test_cells_joined_in_any_way_are_the_aggregate_of_the_rows(kind, hold_ms, modulus):
+    dice = np.random.default_rng([hold_ms, 0 if modulus is None else 1])
+    counter = kind is SignalKind.COUNTER
+    rules = Rules.of(counter, modulus, hold_ms)
+    edges = np.arange(START, END + 1, WIDTH)
+    for _ in range(150):
+        all_rows = some_rows(dice)
+        rows, before = all_rows.take(all_rows.source_time >= START), carried_in(all_rows, counter)
+        wanted = aggregate(
+            before, rows, Window(START, END, WIDTH), kind=kind, modulus=modulus, hold_ms=hold_ms
+        )
+        fine = cells_of(rows, np.arange(START, END + 1, 20_000), rules)
+        minutes = coarser(fine, np.arange(START, END + 1, 60_000), rules)
+        for cells in (coarser(fine, edges, rules), coarser(minutes, edges, rules)):
+            compare(cells, carry(cells, before, edges, rules), wanted, counter)
 
 
-def test_nothing_gives_nothing():
-    nothing = SampleBatch.empty()
-    assert len(trend_of_rows(nothing, nothing, Plan.of(0, 100, 10)).time) == 0
+def compare(cells, crossing, wanted, counter):
+    at = (cells.start - START) // WIDTH
+    for name in ("first", "last", "low", "high"):
+        for column, none in ((name, np.nan), (f"{name}_time", 0)):
+            found = np.full(3, none, float)
+            found[at] = getattr(cells, column)
+            assert np.array_equal(found, getattr(wanted, column), equal_nan=True)
+    known = bucketed(cells, crossing, "known_ms") / 1000
+    assert known.tolist() == pytest.approx(wanted.known_s.tolist())
+    good = bucketed(cells, crossing, "good_ms") / 1000
+    assert good.tolist() == pytest.approx(wanted.good_s.tolist())
+    mean = np.full(3, np.nan)
+    np.divide(bucketed(cells, crossing, "integral"), known, out=mean, where=known > 0)
+    assert np.allclose(mean, wanted.mean, 1e-9, equal_nan=True)
+    if counter:
+        assert bucketed(cells, crossing, "increase").tolist() == wanted.increase.tolist()
+
+
+def test_many_signals_at_once_are_each_alone():
+    dice = np.random.default_rng(7)
+    each = [some_rows(dice) for _ in range(6)]
+    numbered = [SampleBatch.of(np.full(len(r), i), *columns(r)) for i, r in enumerate(each)]
+    rules = Rules(np.arange(6) * 20_000, np.full(6, np.nan), np.arange(6) % 2 == 0)
+    edges = edges_of("minute", 0, END)
+    together = cells_of(SampleBatch.concat(numbered), edges, rules)
+    for i, rows in enumerate(each):
+        alone = cells_of(rows, edges, Rules.of(i % 2 == 0, None, i * 20_000))
+        mine = together.take(together.signal == i)
+        for name in set(COLUMNS) - {"signal"}:
+            assert np.array_equal(getattr(mine, name), getattr(alone, name), equal_nan=True)
+
+
+def columns(rows):
+    return rows.source_time, rows.value, rows.status
+
+
+def test_nothing_makes_no_cells():
+    assert len(cells_of(SampleBatch.empty(), edges_of("hour", 0, 1), Rules.of())) == 0
+    assert len(coarser(Cells.empty(), edges_of("hour", 0, 1), Rules.of())) == 0
+
+
+def test_a_day_with_summer_time_has_25_hours():
+    start = 1_761_343_200_000  # 2025-10-25 00:00 in Berlin
+    edges = edges_of("day", start + 86_400_000, start + 90_000_000, "Europe/Berlin")
+    assert np.diff(edges).tolist() == [25 * 3_600_000]

@@ -255,15 +255,15 @@ def test_readers_in_other_processes_and_threads_see_every_commit_whole(folder):
     assert seen == [150, 150]
 
 
-def test_a_kill_at_any_line_leaves_the_commit_whole_or_undone(tmp_path):
+@pytest.mark.timeout(600)
+def test_a_kill_at_any_line_leaves_everything_whole_or_undone(tmp_path):
     script = Path(__file__).with_name("kill_at_every_line.py")
-    command = [sys.executable, str(script), str(tmp_path), "3", "16"]
+    command = [sys.executable, str(script), str(tmp_path), "3", "60"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path.cwd())
     report = json.loads(done.stdout.splitlines()[-1])
     assert report["wrong"] == []
-    assert report["killed"] >= 20
-    assert report["before"]
-    assert report["after"]
+    assert report["killed"] >= 15
+    assert sum(n > 0 for n in report["states"]) >= 3  # before, in between and after
 
 
 # ---------------------------------------------------------------------------------- backup

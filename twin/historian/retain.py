@@ -1,5 +1,6 @@
 """What ``retain`` does, in order: seal, merge, make days final, drop what is too old."""
 
+import math
 import time
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,8 @@ _CARRIED = -1
 
 _SETTLE_MS = HOUR_MS
 """A day is made final so long after its end: most of what comes late is there."""
+_LOOK_S = 30.0
+"""How often the days are looked at (real time)."""
 _QUIET_S = 60.0
 """And when nothing was sealed into it for so long (real time)."""
 _FEW = 8
@@ -44,11 +47,14 @@ def retain(writer: "EmbeddedWriter", now: int, force: bool) -> None:
     while merge(writer):
         work += 1
     _rezone(writer)
-    for task in _tasks(writer, now, force):
-        build(writer, task)
-        work += 1
-        if not force:
-            break
+    if force or time.monotonic() - writer.looked >= _LOOK_S:
+        writer.looked = time.monotonic()
+        for task in _tasks(writer, now, force):
+            build(writer, task)
+            work += 1
+            if not force:
+                writer.looked = -math.inf  # there may be more
+                break
     if work:
         with connect() as duck:
             Shelf(writer, duck).join()

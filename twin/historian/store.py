@@ -172,10 +172,10 @@ def retire(connection: apsw.Connection, files: Iterable[str]) -> None:
 
 def shrink(connection: apsw.Connection) -> None:
     """Give pages of sealed batches back to the disk, and empty the log when no reader needs it."""
-    connection.pragma("incremental_vacuum")
     try:
+        connection.pragma("incremental_vacuum")
         connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-    except apsw.BusyError:
+    except (apsw.BusyError, apsw.FullError, apsw.IOError):
         return  # the next time
 
 

@@ -8,7 +8,8 @@ import fcntl
 import math
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,6 +49,7 @@ class EmbeddedWriter:
         self.folder = folder
         self.settings = settings
         self.lock = threading.RLock()
+        self._files = threading.RLock()
         folder.mkdir(parents=True, exist_ok=True)
         self._guard = (folder / "writer.lock").open("w")
         try:
@@ -79,6 +81,8 @@ class EmbeddedWriter:
         """When a day was last sealed into, by the monotonic clock."""
         self.merged = -math.inf
         """When big segments were last merged."""
+        self.looked = -math.inf
+        """When the days were last looked at."""
         from twin.historian.seal import remove_orphans
 
         try:
@@ -301,7 +305,8 @@ class EmbeddedWriter:
         """See ``HistorianWriter``."""
         from twin.historian.adopt import adopt
 
-        adopt(self, changes, mark)
+        with self._making_files():
+            adopt(self, changes, mark)
 
     def marks(self) -> Mapping[tuple[str, str], int]:
         """See ``HistorianWriter``."""
@@ -321,7 +326,21 @@ class EmbeddedWriter:
         """See ``HistorianWriter``."""
         from twin.historian.retain import retain
 
-        retain(self, now, force)
+        with self._making_files():
+            retain(self, now, force)
+
+    @contextmanager
+    def _making_files(self) -> Iterator[None]:
+        """One at a time; files that a full disk kept out of the manifest go at once."""
+        from twin.historian.seal import remove_orphans
+
+        with self._files:
+            try:
+                yield
+            except Unavailable:
+                with self.lock:
+                    remove_orphans(self)
+                raise
 
     def touch(self, parts: Iterable["Part"]) -> None:
         """Remember that days got new rows."""
