@@ -127,7 +127,7 @@ def _commit(
         for gap in gaps:
             _insert_gap(db, gap, received)
         if mark is not None:
-            writer.move_marks(db, [mark], received)
+            writer.move_marks(db, [mark], max(received, changes.upto))
     for id_, rows in stored:
         writer.keep(id_, rows)
     for part in parts:
