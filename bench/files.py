@@ -69,13 +69,14 @@ class Files:
         with self._database() as db:
             files = [str(row[0]) for row in db.execute("SELECT file FROM segment")]
             tiers = [(str(t), str(f)) for t, f in db.execute("SELECT tier, file FROM tier")]
-            dirty = int(db.execute("SELECT count(*) FROM dirty").get)
-        if dirty:
-            raise RuntimeError(f"{self.folder}: {dirty} dirty marks after all was built")
+            dirty = list(db.execute("SELECT signal, first, upto FROM dirty"))
         there = {f.name: str(f) for f in self.folder.rglob("*.parquet")}
         total = wrong = 0
         with contextlib.closing(duckdb.connect()) as duck:
             duck.execute(_NEWEST, [[there[f] for f in files]])
+            duck.execute("CREATE TEMP TABLE dirty (signal INTEGER, first BIGINT, upto BIGINT)")
+            if dirty:
+                duck.executemany("INSERT INTO dirty VALUES (?, ?, ?)", dirty)
             for tier, width_ms in (("minute", 60_000), ("hour", 3_600_000)):
                 some = [there[f] for t, f in tiers if t == tier]
                 if some:
@@ -103,7 +104,9 @@ SELECT count(*), count(*) FILTER (b.count IS NULL OR b.count != c.count
     OR b.high IS DISTINCT FROM nullif(c.high, 'nan'::DOUBLE)
     OR b.first IS DISTINCT FROM nullif(c.first, 'nan'::DOUBLE)
     OR b.last IS DISTINCT FROM nullif(c.last, 'nan'::DOUBLE))
-FROM read_parquet(?) c LEFT JOIN brute b USING (signal, start)"""
+FROM read_parquet(?) c LEFT JOIN brute b USING (signal, start)
+WHERE NOT EXISTS (SELECT * FROM dirty d WHERE d.signal IN (c.signal, -1)
+    AND c.start >= d.first AND c.start < d.upto)"""
 
 
 def _rows(

@@ -51,4 +51,4 @@ class Store(Protocol):
         """Everything that it holds of some paths; its writer is closed."""
 
     def cells(self) -> tuple[int, int]:
-        """(cells of minutes and hours, how many are not what the rows give); all is built."""
+        """(cells of minutes and hours that count, how many are not what the rows give)."""

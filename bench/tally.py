@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.files import Files
 from bench.ledger import ledger_paths, read_ledger
 from bench.moment import hurry
 from bench.rig import Device, answer_number
@@ -22,7 +23,11 @@ _ROW = np.dtype([("signal", "<i4"), ("time", "<i8"), ("value", "<f8"), ("status"
 def count(
     plant: Plant, place: Path, stores: Mapping[str, Store], devices: Sequence[Device]
 ) -> dict[str, object]:
-    """The figures; edge and twin have ended, influxd runs."""
+    """The figures; edge and twin have ended, influxd runs.
+
+    ``cells_left`` are those that the killed twins left and that no mark calls dirty; ``cells``
+    all, once what was dirty is built.
+    """
     paths = ledger_paths(plant, "edge1")
     lines = of_devices(read_ledger(place / "ledger"), paths)
     accepted = _rows(lines)
@@ -34,6 +39,9 @@ def count(
     held: dict[str, Stored] = {}
     for name, store in stores.items():
         prefix = "" if name == "historian" else f"{name}_"
+        if isinstance(store, Files):
+            left, left_wrong = store.cells()
+            found |= {f"{prefix}cells_left": left, f"{prefix}cells_left_wrong": left_wrong}
         _settle(opened[name])
         held[name] = store.rows(index)
         found |= {f"{prefix}{k}": v for k, v in _compared(accepted, held[name]).items()}

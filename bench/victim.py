@@ -37,6 +37,9 @@ class Victim(Protocol):
     def kill(self) -> None:
         """SIGKILL; returns when it is dead."""
 
+    def end(self) -> None:
+        """SIGKILL, for good."""
+
     def stop(self) -> None:
         """SIGTERM, then wait."""
 
@@ -88,6 +91,12 @@ class Process:
             self.came_back += 1
             self.start()
 
+    def end(self) -> None:
+        """SIGKILL, for good."""
+        if self._live is not None:
+            self._live.kill()
+            self._live.wait()
+
     def stop(self) -> None:
         """SIGTERM, then wait."""
         if self._live is not None and self._live.poll() is None:
@@ -119,6 +128,10 @@ class Server:
         if self.influxd.pid is None:
             raise RuntimeError(f"influxd ended by itself:\n{self.influxd.last_lines()}")
         self.kills.append(time.monotonic())
+        self.influxd.kill()
+
+    def end(self) -> None:
+        """SIGKILL, for good."""
         self.influxd.kill()
 
     def stop(self) -> None:
