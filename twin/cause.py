@@ -151,7 +151,7 @@ class LineCause:
             self._fails(time, place)
         elif state not in _FAILED and was in _FAILED:
             place.holds = False
-        if place.standing and not stood:
+        if place.standing and (not stood or place.mute is not mute):
             close = was == PackML.Execute and time - place.pulse_at <= place.patience_ms
             place.stands_from = place.pulse_at if close else time
             place.arrivals = int(place.arrived > place.stands_from)

@@ -175,18 +175,19 @@ class Group:
     def settle(self, now: int, mono_s: float) -> list[Derived]:
         """What follows for certain, and what was told otherwise: corrections.
 
-        What has lain for the slack, while nothing newer came, is in order too.
+        What has lain for the slack, while nothing newer came, is in order too, and is told.
         """
         if self._moved:
             self._moved, self._still_s = False, mono_s
         frontier = min(now, *(self._complete.get(edge, 0) for edge in self.edges))
-        if mono_s - self._still_s <= SLACK_MS / 1000.0:
+        still = mono_s - self._still_s > SLACK_MS / 1000.0
+        if not still:
             frontier -= self._slack_ms
         if len(self._rows) > WAITING:
             frontier = max(frontier, self._rows[len(self._rows) - WAITING][0])
         view = self._final
         said = view.hear(self._due(frontier)) + view.fold.until(frontier)
-        certain = frontier - view.fold.reach_ms  # what is said later may reach back so far
+        certain = frontier if still else frontier - view.fold.reach_ms  # later ones reach so far
         since = view.take(said, self._frontier + 1)
         if certain <= self._frontier:
             return []
