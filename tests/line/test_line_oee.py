@@ -34,12 +34,20 @@ def _stop(visit: Visit, asset: str) -> Stop:
     return stops[-1]
 
 
+RUNS_ARE_HERE = """() => {
+    const asked = performance.getEntriesByType('resource').map(e => e.name);
+    return document.querySelectorAll('.band.pickable').length <=
+        new Set(asked.filter(n => n.includes('/api/runs?')).map(n => n.match(/asset=(\\w+)/)[1])).size
+}"""
+
+
 def _open(visit: Visit, name: str, stop: Stop) -> Locator:
     """The dialog of a stop, by keys alone."""
     at = visit.page.evaluate(
         "ms => new Date(ms).toLocaleTimeString('en-GB', {timeZone: 'Asia/Shanghai'})",
         stop["start"],
     )
+    visit.page.wait_for_function(RUNS_ARE_HERE)
     visit.page.wait_for_load_state("networkidle")
     band = visit.page.get_by_role("slider", name=re.compile(f"^{name}"))
     band.focus()

@@ -128,7 +128,9 @@ export function extendRuns(
   }
   if (sample.time > last.start && sample.value !== last.state) {
     out[out.length - 1] = { ...last, end: sample.time };
-    out.push({ start: sample.time, end: Math.max(now, sample.time), state: sample.value, status: sample.status });
+    const next: Run = { start: sample.time, end: Math.max(now, sample.time), state: sample.value, status: sample.status };
+    // Of a run that has just begun nothing was told yet, but it can be.
+    out.push(last.told === undefined ? next : { ...next, told: { waiting: null, mode: last.told.mode, reason: null, former: [] } });
   } else {
     out[out.length - 1] = { ...last, end: Math.max(last.end, now) };
   }

@@ -75,6 +75,10 @@ describe("stops", () => {
     expect([6, 9, 11, 5, 2, null].map((state) => isStop(told(0, 1, state)))).toEqual([false, true, true, true, true, false]);
     expect(isStop(run(0, 1, 9)), "of a machine only").toBe(false);
   });
+  test("a machine that stopped a moment ago can be told why at once", () => {
+    const [, now] = extendRuns([told(0, 10, 6)], { value: 9, status: 0, time: 25 }, 40);
+    expect(now && isStop(now)).toBe(true);
+  });
   test("the pointer finds a short stop beside it rather than the run it is on", () => {
     const runs = [told(0, 100, 6), told(100, 101, 9), told(101, 300, 6)];
     expect(runNear(runs, 98, 5)).toBe(runs[1]);

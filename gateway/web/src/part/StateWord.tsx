@@ -7,7 +7,7 @@ import type { Asset, Signal } from "../api";
 import { type Look, packmlLook, plainLook } from "../band";
 import { cell } from "../live";
 import { lasting, words } from "../locale";
-import { judgeSignal, zone } from "../plant";
+import { judgeSignal, signalOf, zone } from "../plant";
 import { stateSince } from "../states";
 import { stateName } from "./Band";
 import { tick } from "../when";
@@ -19,6 +19,15 @@ export function lookNow(s: Signal, asset: Asset): Look {
   return s.id === "state" ? packmlLook(sample.value) : plainLook(sample.value);
 }
 
+/** What a suspended machine waits for, where the twin tells it. */
+function waitsFor(s: Signal, asset: Asset): string {
+  const waiting = signalOf(asset, "waiting");
+  if (s.id !== "state" || waiting === undefined || packmlLook(cell(s.path).value.value) !== "blocked") return "";
+  const sample = cell(waiting.path).value;
+  if (!judgeSignal(waiting, asset, tick.value, sample).shown) return "";
+  return sample.value === 1 ? ` (${words.value.starved})` : sample.value === 2 ? ` (${words.value.blocked})` : "";
+}
+
 export function StateWord({ signal: s, asset, time = true }: { signal: Signal; asset: Asset; time?: boolean }) {
   const bits = useMemo(
     () => ({
@@ -26,7 +35,7 @@ export function StateWord({ signal: s, asset, time = true }: { signal: Signal; a
       word: computed(() => {
         const judged = judgeSignal(s, asset, tick.value);
         if (judged.quality === "never") return words.value.noDataYet;
-        return judged.shown ? stateName(s, cell(s.path).value.value) : stateName(s, null);
+        return judged.shown ? stateName(s, cell(s.path).value.value) + waitsFor(s, asset) : stateName(s, null);
       }),
       look: computed(() => `state-word value q-${judgeSignal(s, asset, tick.value).quality}`),
       since: computed(() => {

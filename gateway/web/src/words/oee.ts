@@ -52,7 +52,7 @@ export const en = {
   cumulative: "Cumulative",
   mtbf: "MTBF",
   mttr: "MTTR",
-  failures: (n: string) => `${n} failures`,
+  failures: (n: string) => (n === "1" ? "1 failure" : `${n} failures`),
   estimator: "Estimated by",
   qualityFrom: (signal: string) => `Quality counted by ${signal}`,
   qualityUnknown: "No signal tells good from scrap",
