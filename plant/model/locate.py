@@ -107,15 +107,24 @@ class _Walk:
     document: Document
     environment: Mapping[str, str]
     loader: yaml.SafeLoader
+    open: set[int] = field(default_factory=set)
+    """Nodes that are being read: an alias to one of them would never end."""
 
     def value(self, node: yaml.Node, where: Where) -> object:
         mark = node.start_mark
         self.document._values[where] = (mark.line + 1, mark.column + 1)
-        if isinstance(node, yaml.MappingNode):
-            return self.mapping(node, where)
-        if isinstance(node, yaml.SequenceNode):
+        if not isinstance(node, yaml.CollectionNode):
+            return self.scalar(node, where)
+        if id(node) in self.open:
+            self.document.problems.append(self.document.problem(where, "holds itself"))
+            return None
+        self.open.add(id(node))
+        try:
+            if isinstance(node, yaml.MappingNode):
+                return self.mapping(node, where)
             return [self.value(item, (*where, i)) for i, item in enumerate(node.value)]
-        return self.scalar(node, where)
+        finally:
+            self.open.discard(id(node))
 
     def mapping(self, node: yaml.MappingNode, where: Where) -> dict[Key, object]:
         result: dict[Key, object] = {}

@@ -120,6 +120,7 @@ def test_a_reference_without_a_value_is_one_problem(tmp_path: Path) -> None:
         ("broker: {port: ${PORT}}\n", r'plant.yaml:1:\d+: not YAML: .* quoted: "\$\{NAME\}"'),
         ("", "is empty"),
         ("- a\n", "should be keys with values"),
+        ("kaikou: &a [*a]\n", r"plant.yaml:1:9: kaikou\[0\]: holds itself"),
         ("kaikou: 2\n", "kaikou"),
     ],
 )
