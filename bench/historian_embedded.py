@@ -112,9 +112,8 @@ def _write(writer: HistorianWriter, data: Seeded, seconds: float) -> tuple[int, 
     first = next(source)  # the other process is running
     cpu, wall = _cpu(), time.perf_counter()
     sealer.start()
-    rows, offset = 0, 0
-    for batch in batches(_chain(first, source), BATCH):
-        offset += 1
+    rows = 0
+    for offset, batch in enumerate(batches(_chain(first, source), BATCH), 1):
         clock[0] = int(batch.source_time[-1]) + 1000
         writer.write(Commit(batch, marks=[Mark("g/edge", "run", offset)]), clock[0])
         rows += len(batch)

@@ -18,7 +18,10 @@ from bench.__main__ import names
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 240.0
-SMOKED = {"chaos", "health", "historian", "powercut", "recorded", "road", "states", "wire"}
+SMOKED = {
+    "chaos", "health", "historian", "historian_read", "powercut", "recorded", "road", "states",
+    "twin", "wire",
+}  # fmt: skip
 LOSSES = ("missing", "doubled", "declared_gaps", "not_served", "stray_files", "cells_wrong")
 BY_HAND = {"start"}
 """Installs a fresh clone from the package registries."""
@@ -151,6 +154,12 @@ def test_a_historian_gives_back_what_was_written() -> None:
     assert told["rows"] >= 60_000  # and each was compared, or the bench had failed
     assert told["ingest_per_cpu_s"] > told["sqlite_ingest_per_cpu_s"] / 100
     assert told["bytes_per_sample"] < told["sqlite_bytes_per_sample"]
+
+
+def test_a_historian_draws_and_looks_back_as_brute_force_does() -> None:
+    told = bench("historian_read", "--days", 3, "--windows", 2)
+    assert told["year_trend_ms"] > 0  # each was compared, or the bench had failed
+    assert told["asof_ms"] > 0
 
 
 def test_the_twin_stores_what_it_hears() -> None:
