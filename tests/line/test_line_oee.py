@@ -35,9 +35,9 @@ def _stop(visit: Visit, asset: str) -> Stop:
 
 
 RUNS_ARE_HERE = """() => {
-    const asked = performance.getEntriesByType('resource').map(e => e.name);
-    return document.querySelectorAll('.band.pickable').length <=
-        new Set(asked.filter(n => n.includes('/api/runs?')).map(n => n.match(/asset=(\\w+)/)[1])).size
+    const asked = performance.getEntriesByType('resource').map(e => new URL(e.name));
+    const runs = asked.filter(u => u.pathname === '/api/runs').map(u => u.searchParams.get('asset'));
+    return document.querySelectorAll('.band.pickable').length <= new Set(runs).size;
 }"""
 
 
