@@ -47,6 +47,7 @@ class Late:
     recent: Recent
     doubtful: list[tuple[int, int]] = field(default_factory=list)
     _pending: dict[Key, list[tuple[float, int]]] = field(default_factory=dict)
+    _noted: set[Key] = field(default_factory=set)
     _many: dict[Key, int] = field(default_factory=dict)
     _exists: set[Key] = field(default_factory=set)
 
@@ -69,6 +70,7 @@ class Late:
                 if self._many.get(key):
                     rev[i] = self._many[key]
                 self._many[key] = self._many.get(key, 0) + 1
+                self._pending.pop(key, None)
             if len(rows):
                 numbered.append(Round(rows, rev))
         return numbered
@@ -119,13 +121,24 @@ class Late:
             stored.value[i], stored.status[i] = own if self._again(key, own) else newest[key]
 
     def _note_doubtful(self, found: Versions) -> None:
-        """Rows that a failed write left: kept until they come again."""
+        """Rows that a failed write left: kept until they come again, or something newer did."""
+        if not self.doubtful:
+            return
+        order = np.argsort(found.received, kind="stable")
+        doubtful = np.zeros(len(order), np.bool_)
         for low, high in self.doubtful:
-            left = np.flatnonzero((found.received > low) & (found.received < high))
-            for i in left[np.argsort(found.received[left], kind="stable")].tolist():
-                key = int(found.signal[i]), int(found.time[i])
+            doubtful |= (found.received > low) & (found.received < high)
+        for i in order.tolist():
+            key = int(found.signal[i]), int(found.time[i])
+            if key in self._noted:
+                continue
+            if not doubtful[i]:
+                self._pending.pop(key, None)
+            else:
                 row = float(found.value[i]), int(found.status[i])
                 self._pending.setdefault(key, []).append(row)
+        keys = zip(found.signal[doubtful].tolist(), found.time[doubtful].tolist(), strict=True)
+        self._noted.update(keys)
 
     def _again(self, key: Key, own: tuple[float, int]) -> bool:
         """Whether a row is the next of those that a failed write left; it is taken from them."""

@@ -108,7 +108,7 @@ class InfluxWriter:
         self.registry = journal.registry
         self.received = journal.received
         if not journal.clean:  # somebody stopped in the middle
-            self.doubtful.append((journal.received, journal.lease + 1))
+            self.doubtful = [*self.doubtful[-63:], (journal.received, journal.lease + 1)]
             self.received = journal.lease
         self.lease = journal.lease
         self.recent.begin(len(self.registry), latest)
