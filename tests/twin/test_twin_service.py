@@ -85,9 +85,10 @@ async def test_a_killed_edge_is_lost_and_its_machines_unknown(kit, tmp_path):
 async def test_a_twin_that_was_away_gets_what_waited_once_with_states(kit, tmp_path):
     async with kit.edge(kit.plant, tmp_path / "e") as up:
         async with kit.twin(kit.plant, tmp_path) as twin:
-            await say(up, saw_power=0, saw_light=0, saw_activity=1)
+            before = CLOCK.now() - 20_000
+            await say(up, before, saw_power=0, saw_light=0, saw_activity=1)
             await kit.until(lambda: up.outbox.count.rows == 0)
-        start = CLOCK.now()
+        start = before + 5_000
         for n in range(5):
             await say(up, start + n * 1000, saw_power=n + 1, saw_light=0, saw_activity=n % 2 + 1)
         assert up.outbox.count.rows == 5
