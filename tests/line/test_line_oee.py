@@ -36,7 +36,8 @@ def _stop(visit: Visit, asset: str) -> Stop:
 
 RUNS_ARE_HERE = """() => {
     const asked = performance.getEntriesByType('resource').map(e => new URL(e.name));
-    const runs = asked.filter(u => u.pathname === '/api/runs').map(u => u.searchParams.get('asset'));
+    const of = asked.filter(u => u.pathname === '/api/runs');
+    const runs = of.map(u => u.searchParams.get('asset'));
     return document.querySelectorAll('.band.pickable').length <= new Set(runs).size;
 }"""
 
