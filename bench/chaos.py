@@ -195,7 +195,10 @@ def _kill(scene: Scene, kill: Kill, chance: random.Random) -> list[str]:
 async def _drain(scene: Scene) -> float:
     """Devices fall silent; all that waits in the outbox must come before the limit."""
     start = time.monotonic()
-    await asyncio.sleep(5.0)  # the last killed one comes up and reads
+    before = len(read_ledger(scene.ledger))
+    await _until(
+        lambda: len(read_ledger(scene.ledger)) > before, DRAIN_S, "nothing more was accepted"
+    )
     for device in scene.devices:
         await device.server.close()
     paths = ledger_paths(scene.plant, "edge1")
