@@ -288,3 +288,27 @@ def test_many_rows_in_one_commit_go_in_several_bodies(opened):
     w.write(Commit(batch), n)
     w.write(Commit(batch), n)
     assert [r[2] for r in found(opened, "a/x")] == (np.arange(n) / 7).tolist()
+
+
+def test_a_failure_after_a_changed_unit_mixes_nothing_up(opened):
+    w = opened.writer(Series("a/p", unit="kW"))
+    w.write(Commit(rows((0, 1, 1.0))), 10)
+    w.declare([Series("a/p", unit="W"), Series("a/q")])
+    w.write(Commit(rows((1, 2, 1000.0))), 20)
+    write = w.server.write
+    Cut(w, "raw", stored=False)
+    with pytest.raises(Unavailable):
+        w.write(Commit(rows((1, 3, 2000.0), (2, 3, 5.0))), 30)
+    w.server.write = write
+    w.write(Commit(rows((1, 3, 2000.0), (2, 3, 5.0))), 40)
+    assert [r[:3] for r in found(opened, "a/p", "a/p~1", "a/q")] == [
+        (0, 2, 1000.0),
+        (0, 3, 2000.0),
+        (1, 1, 1.0),
+        (2, 3, 5.0),
+    ]
+    assert [(s.path, s.unit) for s in opened.reader().series()] == [
+        ("a/p~1", "kW"),
+        ("a/p", "W"),
+        ("a/q", ""),
+    ]

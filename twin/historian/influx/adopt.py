@@ -75,7 +75,7 @@ def _lines(writer: "InfluxWriter", rows: SampleBatch) -> list[str]:
             own = {i: rev[place] for i, place in enumerate(at.tolist()) if place in rev}
             part = rows.take(at)
             received = int(rows.received_time[first])
-            lines += sample_lines(part, writer.heads, writer.states, received, own)
+            lines += sample_lines(part, writer.roster.heads, writer.roster.states, received, own)
     return lines
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from plant.errors import Unavailable
 from plant.flow.port import Changes, Commit, Mark, Series
-from plant.flow.sample import Gap, Int32, SampleBatch
+from plant.flow.sample import Int32, SampleBatch
 from twin.historian.influx import flux
 from twin.historian.influx.journal import (
     HOUR_MS,
@@ -32,6 +32,7 @@ from twin.historian.influx.journal import (
 )
 from twin.historian.influx.late import Late, Round
 from twin.historian.influx.line import sample_lines
+from twin.historian.influx.loss import refused_records, refused_rows, the_edge, without_old
 from twin.historian.influx.quarantine import BODY_LINES, Pipe, Refusal, send
 from twin.historian.influx.recent import Recent
 from twin.historian.influx.record import (
@@ -42,7 +43,7 @@ from twin.historian.influx.record import (
     text_point,
     waveform_point,
 )
-from twin.historian.influx.series import Entry
+from twin.historian.influx.roster import Roster
 from twin.historian.influx.server import Server
 from twin.historian.influx.table import versions
 
@@ -75,11 +76,7 @@ class InfluxWriter:
             self._guard.close()
             raise
         self.pipe = Pipe(self.server, settings.connections)
-        self._declared: list[Series] = []
-        self._number: Int32 = np.empty(0, np.int32)
-        self._unsaved: dict[int, Entry] = {}
-        self.heads: list[str] = []
-        self.states = np.empty(0, np.bool_)
+        self.roster = Roster()
         self.recent = Recent()
         self.doubtful: list[tuple[int, int]] = []
         self._broken = self.closed = False
@@ -113,19 +110,8 @@ class InfluxWriter:
         self.lease = journal.lease
         self.recent.begin(len(self.registry), latest)
         self.late = Late(self.server, self.registry, self.recent, self.doubtful)
-        self.heads, self.states = [], np.empty(0, np.bool_)
-        self._unsaved = {}
-        self._fit()
-        self._number = self._settle(self._declared)
+        self.roster.begin(self.registry)
         self._broken = False
-
-    def _fit(self) -> None:
-        """Columns by number for series that came."""
-        fresh = [self.registry[n] for n in range(len(self.heads), len(self.registry))]
-        self.heads += [e.head for e in fresh]
-        states = np.array([e.series.kind.value == "state" for e in fresh], np.bool_)
-        self.states = np.concatenate([self.states, states])
-        self.recent.fit(len(self.registry))
 
     def ask_again(self) -> None:
         """After a failure nobody knows what is stored: ask, before anything else is written."""
@@ -138,33 +124,15 @@ class InfluxWriter:
             self.ask_again()
             self._broken = True
             numbers = self._settle(series)
-            self._declared.extend(series)
-            self._number = np.concatenate([self._number, numbers])
+            self.roster.declare(series, numbers)
             self._broken = False
 
     def _settle(self, series: Sequence[Series]) -> Int32:
-        numbers, changed = [], []
-        for s in series:
-            number, entries = self.registry.settle(s)
-            numbers.append(number)
-            changed += [e.number for e in entries]
+        numbers, changed = self.roster.settle(series)
         if changed:
             at = granule(self.received)
-            self.write_marks([self.registry[n].line(at) for n in dict.fromkeys(changed)])
-            for n in changed:
-                self.heads[n] = self.registry[n].head
-        return np.array(numbers, np.int32)
-
-    def _known(self, signals: Int32) -> None:
-        """A number for every declared series that gets its first row."""
-        if not len(signals) or (self._number[signals] >= 0).all():
-            return
-        for index in np.unique(signals[self._number[signals] < 0]).tolist():
-            series = self._declared[index]
-            entry = self.registry.find(series.path) or self.registry.add(replace(series, was=()))
-            self._number[index] = entry.number
-            self._unsaved[entry.number] = entry
-        self._fit()
+            self.write_marks([e.line(at) for e in changed])
+        return numbers
 
     # ------------------------------------------------------------------------------ write
 
@@ -176,7 +144,8 @@ class InfluxWriter:
                 return self.received
             self._broken = True
             self._tried = commit, 0
-            received = self._write(self._without_old(commit, now), now)
+            commit = without_old(commit, self.settings.cut(now), self.roster.declared)
+            received = self._write(commit, now)
             self._broken, self._tried = False, None
             return received
 
@@ -192,21 +161,22 @@ class InfluxWriter:
         received = max(now, self.received + 1)
         samples = commit.samples
         others = [t.signal for t in commit.texts] + [w.signal for w in commit.waveforms]
-        self._known(samples.signal)
-        self._known(np.array(others, np.int32))
-        rows = _numbered(samples, self._number)
+        self.roster.know(samples.signal)
+        self.roster.know(np.array(others, np.int32))
+        self.recent.fit(len(self.registry))
+        rows = self.roster.numbered(samples)
         rounds = self.late.rounds(rows)
         last = received + max(len(rounds) - 1, 0)
         self.lend(last)
         refused = self._rows(rounds, received)
-        edges = {mark.edge for mark in commit.marks}
+        edge = the_edge(commit.marks)
         gaps = list(commit.gaps)
         if refused:
             sent = SampleBatch.concat([part.rows for part in rounds])
-            gaps += self._refused_rows(sent, refused, edges)
-        refused += self._records(replace(commit, gaps=gaps), last, edges)
+            gaps += refused_rows(sent, refused, edge, self.registry)
+        refused += self._records(replace(commit, gaps=gaps), last, edge)
         body = [self._commit_line(rows, commit, last)]
-        body += [e.line(self.journal.at) for e in self._unsaved.values()]
+        body += [e.line(self.journal.at) for e in self.roster.unsaved.values()]
         body += self._marks(commit.marks, last)
         body += self._first_built(last)
         cells = self._touched(rows)
@@ -214,7 +184,7 @@ class InfluxWriter:
         body += [quarantine_line(r.place, r.line, r.reason, last) for r in refused]
         self._tried = (self._tried or (commit, 0))[0], last
         self.write_marks(body)
-        self._unsaved = {}
+        self.roster.unsaved = {}
         for k, part in enumerate(rounds):
             self.recent.remember(part.rows.received(received + k))
         self.journal.dirty.update(dict.fromkeys(cells, last))
@@ -226,7 +196,7 @@ class InfluxWriter:
     def _rows(self, rounds: Sequence[Round], received: int) -> list[Refusal]:
         """Send samples; a body is on its way while the next is made."""
         bodies = (
-            sample_lines(rows, self.heads, self.states, received + k, rev)
+            sample_lines(rows, self.roster.heads, self.roster.states, received + k, rev)
             for k, part in enumerate(rounds)
             for rows, rev in part.parts(BODY_LINES)
         )
@@ -280,17 +250,19 @@ class InfluxWriter:
         hours = late.source_time // HOUR_MS
         return set(zip(late.signal.tolist(), hours.tolist(), strict=True))
 
-    def _records(self, commit: Commit, received: int, edges: set[str]) -> list[Refusal]:
+    def _records(self, commit: Commit, received: int, edge: str) -> list[Refusal]:
         """Texts, waveforms, events and gap records; what the server refused of them."""
-        points = [text_point(t, self._entry(t.signal), received) for t in commit.texts]
-        points += [waveform_point(w, self._entry(w.signal), received) for w in commit.waveforms]
+        points = [text_point(t, self.roster.entry(t.signal), received) for t in commit.texts]
+        points += [
+            waveform_point(w, self.roster.entry(w.signal), received) for w in commit.waveforms
+        ]
         refused, refused_points = self._send("raw", points)
-        gaps = [*commit.gaps, *_refused_records(refused_points, edges)]
+        gaps = [*commit.gaps, *refused_records(refused_points, edge)]
         points = [event_point(e, received) for e in commit.events]
         points += [gap_point(g, received) for g in gaps]
         more, refused_points = self._send("event", points)
         refused += more
-        gaps = _refused_records([p for p in refused_points if p.measurement == "event"], edges)
+        gaps = refused_records([p for p in refused_points if p.measurement == "event"], edge)
         refused += self._send("event", [gap_point(g, received) for g in gaps])[0]
         return refused
 
@@ -300,44 +272,6 @@ class InfluxWriter:
         new = new_lines(self.server, points)
         refused = list(send(self.server, which, [line for _, line in new]))
         return refused, [new[r.place][0] for r in refused]
-
-    def _entry(self, signal: int) -> Entry:
-        return self.registry[int(self._number[signal])]
-
-    def _refused_rows(
-        self, rows: SampleBatch, refused: Sequence[Refusal], edges: set[str]
-    ) -> list[Gap]:
-        """Gap records over what was quarantined, one a signal and reason."""
-        found: dict[tuple[int, str], list[int]] = {}
-        for r in refused:
-            number, time = int(rows.signal[r.place]), int(rows.source_time[r.place])
-            found.setdefault((number, r.reason), []).append(time)
-        return [
-            Gap(
-                _one(edges), min(times), max(times), len(times), f"quarantined: {reason}",
-                (self.registry[number].series.path,),
-            )
-            for (number, reason), times in found.items()
-        ]  # fmt: skip
-
-    def _without_old(self, commit: Commit, now: int) -> Commit:
-        """Rows older than the retention are not stored; a gap record says so."""
-        cut = self.settings.cut(now)
-        samples = commit.samples
-        if cut is None or not len(samples) or samples.source_time.min() >= cut:
-            return commit
-        old = samples.take(samples.source_time < cut)
-        paths = sorted({self._declared[i].path for i in np.unique(old.signal).tolist()})
-        gap = Gap(
-            _one({mark.edge for mark in commit.marks}),
-            int(old.source_time.min()),
-            int(old.source_time.max()),
-            len(old),
-            "older than retention",
-            paths,
-        )
-        kept = samples.take(samples.source_time >= cut)
-        return replace(commit, samples=kept, gaps=[*commit.gaps, gap])
 
     # ------------------------------------------------------------------------------ the rest
 
@@ -356,17 +290,14 @@ class InfluxWriter:
         numbers = []
         for series in changes.series:
             entry = self.registry.find(series.path)
-            same = entry is not None and (
-                (entry.series.kind, entry.series.unit) == (series.kind, series.unit)
-            )
-            if entry is None or not same:
+            if entry is None or (entry.series.kind, entry.series.unit) != (
+                series.kind,
+                series.unit,
+            ):
                 self._settle([series])
-                entry = self.registry.find(series.path) or self.registry.add(
-                    replace(series, was=())
-                )
-                self._unsaved[entry.number] = entry
-                self._fit()
+                entry = self.roster.first_row(series)
             numbers.append(entry.number)
+        self.recent.fit(len(self.registry))
         return np.array(numbers, np.int32)
 
     def adopted(
@@ -375,14 +306,14 @@ class InfluxWriter:
     ) -> None:  # fmt: skip
         """Rows of another historian are stored: say so."""
         body = [*granules, self.journal.commit_line(top, max(self.lease, top), 0, [])]
-        body += [e.line(self.journal.at) for e in self._unsaved.values()]
+        body += [e.line(self.journal.at) for e in self.roster.unsaved.values()]
         body += self._marks([mark] if mark else [], top)
         body += self._first_built(top)
         cells = self._touched(rows)
         body += [dirty_line(cells, top)] if cells else []
         body += [quarantine_line(r.place, r.line, r.reason, top) for r in refused]
         self.write_marks(body)
-        self._unsaved = {}
+        self.roster.unsaved = {}
         self.recent.surpass(rows)
         self.journal.dirty.update(dict.fromkeys(cells, top))
         self.received = self.journal.received = top
@@ -455,26 +386,3 @@ class InfluxWriter:
             self.pipe.close()
             self.server.close()
             self._guard.close()
-
-
-def _numbered(samples: SampleBatch, number: Int32) -> SampleBatch:
-    if not len(samples):
-        return samples
-    return SampleBatch(
-        number[samples.signal],
-        samples.source_time,
-        samples.value,
-        samples.status,
-        samples.received_time,
-    )
-
-
-def _one(edges: set[str]) -> str:
-    return next(iter(edges)) if len(edges) == 1 else ""
-
-
-def _refused_records(points: Sequence[Point], edges: set[str]) -> list[Gap]:
-    return [
-        Gap(_one(edges), p.time, p.time, 1, f"quarantined: a {p.measurement}", (p.about,))
-        for p in points
-    ]
