@@ -156,6 +156,14 @@ def test_a_historian_gives_back_what_was_written() -> None:
     assert told["bytes_per_sample"] < told["sqlite_bytes_per_sample"]
 
 
+def test_influxdb_gives_back_what_was_written(need: Callable[[str], str]) -> None:
+    need("influxd")
+    told = bench("historian", "--kind", "influxdb", "--only", "write", "--seconds", 1)
+    assert told["rows"] >= 50_000
+    assert told["rows_missing_or_wrong"] == 0
+    assert told["ratio"] > 0
+
+
 def test_a_historian_draws_and_looks_back_as_brute_force_does() -> None:
     told = bench("historian_read", "--days", 3, "--windows", 2)
     assert told["year_trend_ms"] > 0  # each was compared, or the bench had failed
