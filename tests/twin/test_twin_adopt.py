@@ -123,7 +123,7 @@ def test_records_come_with_their_times(writer, folder):
     assert [t.text for t in reader.texts(["a/x"], 0, 2 * T0, 4)] == ["old"]
     assert len(reader.waveforms(["a/y"], 0, 2 * T0)) == 1
     assert len(reader.events(0, 2 * T0)) == len(reader.gaps(0, 2 * T0)) == 1
-    assert [s.path for s in reader.series()] == ["a/x", "a/y"]
+    assert [(s.path, s.place) for s in reader.series()] == [("a/x", ()), ("a/y", ("site", "line"))]
     reader.close()
 
 

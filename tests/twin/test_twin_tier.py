@@ -4,6 +4,7 @@ import apsw
 import numpy as np
 import pytest
 
+from plant.errors import Unavailable
 from plant.flow.port import Commit, Series
 from plant.flow.sample import SampleBatch
 from plant.model.signal import SignalKind
@@ -242,6 +243,8 @@ def test_a_folder_of_version_1_gets_its_tiers(folder):
     database.execute("ALTER TABLE signal DROP COLUMN place")
     database.pragma("user_version", 1)
     database.close()
+    with pytest.raises(Unavailable, match="earlier Kaikou"):
+        Embedded().reader(folder).series()
     writer = opened(folder)
     assert writer.database.pragma("user_version") == 2
     writer.retain(T0 + 2 * DAY, force=True)

@@ -32,8 +32,11 @@ def adopt(writer: "EmbeddedWriter", changes: Changes, mark: Mark | None) -> None
     with writer.lock:
         if mark is not None and writer.marks().get((mark.edge, mark.run), -1) >= mark.offset:
             return
+        touched: list[Touched] = []
         with writing(writer.database) as db:
-            ids = np.array([writer.admit(db, series) for series in changes.series], np.int32)
+            ids = np.array([writer.admit(db, s, touched) for s in changes.series], np.int32)
+            writer.dirt.mark(db, touched)
+        writer.dirt.marked(touched)
         rows, old = _split(writer, _with_ids(changes.samples, ids))
         rows = _unknown(writer, rows)
         newest = max((t for t, _ in _records(changes)), default=0)

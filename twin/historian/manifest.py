@@ -110,11 +110,11 @@ class Manifest:
         """Every signal with its database id, oldest first."""
         with self.transaction() as db:
             rows = select(
-                db, "SELECT id, path, kind, unit, modulus, hold_ms FROM signal ORDER BY id"
+                db, "SELECT id, path, kind, unit, modulus, hold_ms, place FROM signal ORDER BY id"
             )
         return [
-            (id_, Series(path, SignalKind(kind), unit, modulus, hold_ms))
-            for id_, path, kind, unit, modulus, hold_ms in rows
+            (id_, Series(path, SignalKind(kind), unit, modulus, hold_ms, (), tuple(json.loads(at))))
+            for id_, path, kind, unit, modulus, hold_ms, at in rows
         ]
 
     def find(self, path: str) -> tuple[int, Series]:

@@ -43,6 +43,10 @@ CREATE TABLE dirty (
 CREATE TABLE built (day INTEGER PRIMARY KEY, upto INTEGER NOT NULL) STRICT;
 CREATE TABLE horizon (name TEXT PRIMARY KEY, at INTEGER NOT NULL) STRICT;
 ALTER TABLE signal ADD COLUMN place TEXT NOT NULL DEFAULT '[]';
+CREATE INDEX text_known ON text (received);
+CREATE INDEX waveform_known ON waveform (received);
+CREATE INDEX event_known ON event (received);
+CREATE INDEX gap_known ON gap (received);
 """
 
 _SCHEMA = """
@@ -156,6 +160,9 @@ def open_readable(folder: Path) -> apsw.Connection:
     if version == 0:
         connection.close()
         raise Unavailable(f"no historian in {folder} yet")
+    if version < VERSION:
+        connection.close()
+        raise Unavailable(f"{folder} is of an earlier Kaikou: the twin brings it up to date first")
     return connection
 
 

@@ -134,10 +134,11 @@ class EmbeddedWriter:
             self._declared.extend(series)
             self._id = np.concatenate([self._id, np.array([f.id for f in found], np.int32)])
 
-    def admit(self, db: apsw.Connection, series: Series) -> int:
-        """The id of a series, made if need be; in a transaction."""
-        found = settle(db, series).id
-        id_ = found if found >= 0 else add(db, series)
+    def admit(self, db: apsw.Connection, series: Series, touched: list[Touched]) -> int:
+        """The id of a series, made if need be; in a transaction. What it touches is added."""
+        found = settle(db, series)
+        id_ = found.id if found.id >= 0 else add(db, series)
+        touched += self.dirt.treated_anew([id_] if found.treated_anew else [])
         self._fit_top(id_)
         return id_
 
