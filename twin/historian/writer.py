@@ -9,7 +9,7 @@ import math
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -339,7 +339,7 @@ class EmbeddedWriter:
             try:
                 yield
             except Unavailable:
-                with self.lock:
+                with self.lock, suppress(OSError, apsw.Error):  # else at the next start
                     remove_orphans(self)
                 raise
 
