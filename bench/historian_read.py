@@ -90,7 +90,7 @@ def fill(
 ) -> int:
     """Write through the port, an hour a commit, seal and bring tiers up to date; rows."""
     writer.declare(series)
-    rows = 0
+    rows, end = 0, T0
     for number, day in enumerate(days):
         ordered = day.take(np.argsort(day.source_time, kind="stable"))
         edges = np.searchsorted(ordered.source_time, T0 + number * DAY + np.arange(25) * 3_600_000)
@@ -100,9 +100,10 @@ def fill(
                 part = ordered.take(np.arange(low, high))
                 writer.write(Commit(part), int(part.source_time[-1]))
         rows += len(day)
+        end = T0 + (number + 1) * DAY
         if number % seal_days == seal_days - 1:
-            writer.retain(T0 + (number + 1) * DAY, force=True)
-    writer.retain(T0 + DAY * 10_000, force=True)
+            writer.retain(end, force=True)
+    writer.retain(end + 2 * 3_600_000, force=True)  # the last day is over, too
     return rows
 
 
@@ -152,7 +153,7 @@ def _windows(days: int, count: int) -> Iterator[tuple[int, int]]:
     dice = np.random.default_rng([_SEED, 3])
     yield T0, T0 + days * DAY
     for _ in range(count - 1):
-        length = int(DAY * np.exp(dice.uniform(np.log(min(2, days / 2)), np.log(days))))
+        length = int(DAY * dice.uniform(min(2, days / 2), days))
         start = T0 + int(dice.integers(0, days * DAY - length + 1))
         yield start, start + length
 

@@ -20,6 +20,9 @@ from twin.historian.store import select
 
 _PARTS = 64
 _KEEP = 4096
+_MUCH = 8
+_AHEAD_ROWS = 2_000_000
+"""So many rows are read at once, 32 bytes each, where files hold many times a page."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,12 +44,33 @@ class _Course:
         return bool(((self.first <= upto) & (self.last > after)).any())
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Window:
+    """All samples that became known in (after, upto], in that order."""
+
+    after: int
+    upto: int
+    rows: SampleBatch
+
+    def end(self, after: int, rows: int) -> int:
+        """The received time of the commit that makes it so many rows after a time."""
+        received = self.rows.received_time
+        at = int(np.searchsorted(received, after, "right")) + max(rows, 1) - 1
+        return int(received[at]) if at < len(received) else self.upto
+
+    def rows_of(self, after: int, upto: int) -> SampleBatch:
+        """Those in (after, upto]."""
+        low, high = np.searchsorted(self.rows.received_time, [after, upto], "right")
+        return self.rows.take(np.arange(low, high))
+
+
 class ChangeLog:
     """``changes`` of one reader."""
 
     def __init__(self, manifest: Manifest) -> None:
         self._manifest = manifest
         self._courses: OrderedDict[int, _Course] = OrderedDict()
+        self._window: _Window | None = None
 
     def page(self, after: int, rows: int) -> Changes:
         """See ``HistorianReader.changes``."""
@@ -63,16 +87,16 @@ class ChangeLog:
                 *(s.last_received for s in segments),
                 *hot.received_time[-1:].tolist(),
             )
-        upto = self._upto(after, rows, segments, hot, weights)
+        window = self._window
+        if window is None or not window.after <= after < window.upto:
+            window = self._look(after, rows, segments, hot, weights)
+        records_end = _reached(*_columns(weights), rows)
+        upto = min(window.end(after, rows), window.upto if records_end is None else records_end)
+        found = window.rows_of(after, upto)
+        self._window = window if upto < window.upto else None
         index = {id_: i for i, (id_, _) in enumerate(series)}
         with self._manifest.transaction() as db:  # what comes meanwhile is known later than that
             records = known_records(db, after, upto, index)
-        asked = [s for s in segments if s.first_received <= upto]
-        asked = [s for s in asked if self._course(s).holds(after, upto)]
-        where = "received_time > ? AND received_time <= ?"
-        found = self._manifest.scan(scan, asked, where, (after, upto))
-        found = SampleBatch.concat([found, hot.take(hot.received_time <= upto)])
-        found = found.take(np.lexsort((found.source_time, found.signal, found.received_time)))
         number = np.zeros(max(index, default=-1) + 1, np.int32)
         number[list(index)] = list(index.values())
         samples = SampleBatch(
@@ -93,6 +117,30 @@ class ChangeLog:
             last=upto >= known,
         )
 
+    def _look(
+        self,
+        after: int,
+        rows: int,
+        segments: Sequence[Segment],
+        hot: SampleBatch,
+        weights: Sequence[tuple[int, int]],
+    ) -> _Window:
+        """Read a page; several at once where a page would read many times its own rows."""
+        upto = self._upto(after, rows, segments, hot, weights)
+        asked = self._holding(after, upto, segments)
+        if sum(s.rows for s in asked) > _MUCH * rows:
+            upto = self._upto(after, max(rows, _AHEAD_ROWS), segments, hot, weights)
+            asked = self._holding(after, upto, segments)
+        where = "received_time > ? AND received_time <= ?"
+        found = self._manifest.scan(scan, asked, where, (after, upto))
+        found = SampleBatch.concat([found, hot.take(hot.received_time <= upto)])
+        order = np.lexsort((found.source_time, found.signal, found.received_time))
+        return _Window(after, upto, found.take(order))
+
+    def _holding(self, after: int, upto: int, segments: Sequence[Segment]) -> list[Segment]:
+        near = [s for s in segments if s.first_received <= upto]
+        return [s for s in near if self._course(s).holds(after, upto)]
+
     def _upto(
         self,
         after: int,
@@ -106,8 +154,8 @@ class ChangeLog:
         A part of a segment counts when all of it is known by then, so the page is at least a part
         and hardly ever much more than asked for.
         """
-        ends = [hot.received_time, np.array([r for r, _ in weights], np.int64)]
-        many = [np.ones(len(hot), np.int64), np.array([n for _, n in weights], np.int64)]
+        end, weight = _columns(weights)
+        ends, many = [hot.received_time, *end], [np.ones(len(hot), np.int64), *weight]
         waiting = sorted(segments, key=lambda s: s.first_received)
         for n, segment in enumerate(waiting):
             course = self._course(segment)
@@ -132,6 +180,13 @@ class ChangeLog:
         while len(self._courses) > _KEEP:
             self._courses.popitem(last=False)
         return course
+
+
+def _columns(weights: Sequence[tuple[int, int]]) -> tuple[list[Int64], list[Int64]]:
+    return (
+        [np.array([r for r, _ in weights], np.int64)],
+        [np.array([n for _, n in weights], np.int64)],
+    )
 
 
 def _reached(ends: Sequence[Int64], many: Sequence[Int64], rows: int) -> int | None:
