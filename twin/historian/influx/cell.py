@@ -14,10 +14,10 @@ import numpy as np
 
 from twin.historian.cell import COLUMNS, Cells
 from twin.historian.influx.flux import Tags
-from twin.historian.influx.table import blocks, times
+from twin.historian.influx.table import blocks, signals_of, times
 
 if TYPE_CHECKING:
-    from plant.flow.sample import Int64
+    from plant.flow.sample import Int32, Int64
 
 _TIMES = ("head_time", "tail_time", "first_time", "last_time", "low_time", "high_time")
 _PACKED = [
@@ -78,19 +78,12 @@ def cells_of_result(data: bytes, index: Mapping[Tags, int]) -> Cells:
     """Cells of a result that holds field ``cell``, by signal and start; others are left out."""
     raw: list[bytes] = []
     starts: list[Int64] = []
-    signals: list[int] = []
+    signals: list[Int32] = []
     for block in blocks(data):
-        known = (
-            [
-                index.get((block.text("machine", i), block.text("signal", i)), -1)
-                for i in range(block.rows)
-            ]
-            if "machine" in block.columns or "signal" in block.columns
-            else [0] * block.rows
-        )
-        signals += known
+        alone = "signal" not in block.columns
+        signals.append(np.zeros(block.rows, np.int32) if alone else signals_of(block, index))
         starts.append(times(block.columns["_time"]))
-        raw += list(block.columns["_value"])
+        raw += block.columns["_value"]
     if not raw:
         return Cells.empty()
     width = len(base64.b64encode(bytes(_CELL.itemsize)))
@@ -98,7 +91,7 @@ def cells_of_result(data: bytes, index: Mapping[Tags, int]) -> Cells:
         raise ValueError("a cell of another version")
     packed = np.frombuffer(_decoded(raw), _CELL)
     start = np.concatenate(starts)
-    columns: dict[str, Any] = {"signal": np.array(signals, np.int32), "start": start}
+    columns: dict[str, Any] = {"signal": np.concatenate(signals), "start": start}
     for name, kind in COLUMNS.items():
         if name in columns:
             continue

@@ -101,10 +101,11 @@ def samples(
     return rows(bucket, start, end) + wanted + pick + columns
 
 
-def cells(bucket: str, start: int, end: int, series: str) -> str:
-    """Whole cells of a tier."""
+def cells(bucket: str, start: int, end: int, series: str, alone: bool = False) -> str:
+    """Whole cells of a tier; ``alone``: of one series, whose tags are left out."""
     wanted = where(equals(_measurement="tier", _field="cell"), series)
-    return rows(bucket, start, end) + wanted + keep("_time", "_value", "machine", "signal")
+    columns = ("_time", "_value") if alone else ("_time", "_value", "machine", "signal")
+    return rows(bucket, start, end) + wanted + keep(*columns)
 
 
 def records(

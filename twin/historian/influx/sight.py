@@ -169,7 +169,7 @@ def built_of(reader: "InfluxReader") -> tuple[int, int]:
 def stored(reader: "InfluxReader", which: str, entry: Entry, ranges: Sequence[Range]) -> Cells:
     """A series' cells in some ranges, numbered 0, by start."""
     series = flux.among([entry.tags], 1 << 30)
-    query = flux.cells(reader.settings.bucket(which), ranges[0][0], ranges[-1][1], series)
+    query = flux.cells(reader.settings.bucket(which), ranges[0][0], ranges[-1][1], series, True)
     found = cells_of_result(reader.server.query(query), {entry.tags: 0})
     found = found.take(inside(found.start, ranges)) if len(ranges) > 1 else found
     return replace(found, signal=np.zeros(len(found), np.int32))

@@ -152,13 +152,14 @@ def samples_of(data: bytes, index: Mapping[Tags, int]) -> tuple[Int32, Int64]:
     for block in blocks(data):
         part = _block(block, index, {})
         if part is not None:
-            keys = _block_signals(block, index)
+            keys = signals_of(block, index)
             signals.append(keys[keys >= 0])
             when.append(part[1])
     return np.concatenate(signals), np.concatenate(when)
 
 
-def _block_signals(block: Block, index: Mapping[Tags, int]) -> Int32:
+def signals_of(block: Block, index: Mapping[Tags, int]) -> Int32:
+    """The number of each row's series, -1 for those that ``index`` does not name."""
     table = np.array(block.columns["table"])
     begin = np.flatnonzero(np.append(True, table[1:] != table[:-1]))
     many = np.diff(begin, append=block.rows)
