@@ -1,7 +1,7 @@
 """The embedded historian of ``python -m bench historian``: bar 1 of issue 4.
 
 Written through the port in batches of 1,000 by one thread while another calls ``retain``, as the
-twin does; the rows are made by another process. The plant's clock starts at noon, so that a
+twin does; the rows are made by another process. The plant's clock starts at 18:00, so that a
 day ends, and is made final, in the run. CPU is user and system time of all threads of this
 process, until everything is sealed, synced and in the tiers. Bytes are those of the files that
 the manifest names, and of the SQLite file after its log was emptied; files that were replaced,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 BATCH = 1000
 RECORD = "sme-retrofit-power/company_A_labelled_subset_first70.csv"
 _FIELDS = ("items", "status", "status_time", "power_avg", "cycle_time", "alarm", "product")
-_NOON = T0 + 12 * 3_600_000
+_EVENING = T0 + 18 * 3_600_000
 _COLUMNS = ("signal", "source_time", "value", "status")
 _SQLITE_ROWS = 300_000
 _RETAIN_S = 0.25
@@ -68,7 +68,7 @@ def ingest(folder: Path, seconds: float) -> dict[str, object]:
 
     settings = Embedded()
     writer = settings.writer(folder)
-    data = Seeded(start=_NOON)
+    data = Seeded(start=_EVENING)
     writer.declare(data.series())
     blocks, rows, cpu_s, wall_s = _write(writer, data, seconds)
     writer.close()
@@ -267,7 +267,7 @@ def _recorded(file: Path) -> SampleBatch:
 
 def sqlite(file: Path, share: float) -> dict[str, object]:
     """The same rows in a plain SQLite table with one index, the same batches, as durable."""
-    data = Seeded(start=_NOON)
+    data = Seeded(start=_EVENING)
     blocks = max(1, round(_SQLITE_ROWS * share / (BLOCK_S * data.signals)))
     some = list(batches(data.arrivals(iter(range(blocks))), BATCH))
     connection = apsw.Connection(str(file))
