@@ -138,8 +138,11 @@ class _Given:
 def _reason(given: _Given) -> Mapping[str, object]:
     given.machine()
     code = given.word("code", given.known.reasons, "reason")
+    note = given.note()
+    if given.lasting():  # until the stop ends, whenever that is (twin.kpi.lasting)
+        return {"start": given.time("start"), "end": None, "code": code, "note": note}
     start, end = given.interval()
-    return {"start": start, "end": end, "code": code, "note": given.note()}
+    return {"start": start, "end": end, "code": code, "note": note}
 
 
 def _product(given: _Given) -> Mapping[str, object]:

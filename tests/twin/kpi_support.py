@@ -241,7 +241,7 @@ def _statements(r, log, received):
     span = (log["start"] - 3_600_000, log["end"] + 600_000)
     said = log["start"]
     for _ in range(r.randrange(12)):
-        begin = r.randrange(*span) - r.choice([0, 0, 0, 40 * 86_400_000])
+        begin = r.randrange(*span) - r.choice([0, 0, 0, 20 * 86_400_000, 40 * 86_400_000])
         if r.random() < 0.5:  # on the very millisecond of a row
             begin = r.choice(log["rows"][r.choice(list(log["rows"]))])[0]
         end = begin + r.randrange(1000, 7_200_000)
@@ -250,7 +250,8 @@ def _statements(r, log, received):
         data = {"start": begin, "person": "p", "said": said}
         asset = "lathe"
         if kind == "reason":
-            data |= {"end": end, "code": r.choice([*KINDS, *KINDS, ""]), "note": ""}
+            code = r.choice([*KINDS, *KINDS, ""])
+            data |= {"end": r.choice([end, end, None]), "code": code, "note": ""}
         elif kind == "mode":
             data |= {"end": r.choice([end, None]), "mode": r.choice(["setup", "production", ""])}
         else:

@@ -114,7 +114,10 @@ class Recount:
         self.states = known_rows(log, f"{asset}/state")
         self.waiting = known_rows(log, f"{asset}/waiting")
         self.modes = known_rows(log, f"{asset}/mode")
-        self.said_reasons = events(log, "reason")
+        self.said_reasons = [
+            (time, data | {"end": self.stop_ends(data["start"])} if data["end"] is None else data)
+            for time, data in events(log, "reason")
+        ]
         self.said_modes = events(log, "mode")
         self.said_products = events(log, "product")
         self.shifts = shifts(log)
@@ -126,6 +129,14 @@ class Recount:
 
     def hold(self, name):
         return self.log["hold"].get(f"{self.log['asset']}/{name}") or HOLD
+
+    def stop_ends(self, start):
+        """A reason without an end holds until the machine is first seen to produce."""
+        for time in sorted({start, *(t for t, _, _ in self.states if t > start)}):
+            state = held_at(self.states, self.hold("state"), time)
+            if state is not None and state != 0 and FAMILY[int(state)] == "producing":
+                return min(time, start + MONTH)
+        return start + MONTH
 
     def row(self, key):
         names = (

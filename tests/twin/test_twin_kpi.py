@@ -188,6 +188,54 @@ def test_a_reason_taken_back_leaves_none():
     ]  # fmt: skip
 
 
+def lasting(start, code, said):
+    at, time, asset, kind, data = reason(start, start, code, said)
+    return at, time, asset, kind, data | {"end": None}
+
+
+def test_a_reason_said_while_it_stands_holds_until_the_stop_ends():
+    """Held, then off, then idle: one stop from 100 to 190; the next one, at 300, is another."""
+    raw = log(
+        [(-1, EXECUTE), (100, HELD), (130, STOPPED), (160, IDLE), (190, EXECUTE), (300, HELD)],
+        {"part_count": [(-1, 0), (479, 300)]},
+        events=[lasting(110, "fault", 112), lasting(150, "repair", 155), lasting(250, "jam", 256)],
+    )
+    reader, plant = MemoryReader(raw), kpi_plant(raw)
+
+    def said(start, end, known_at=None):
+        band = runs(reader, plant, "lathe", DAY + start * MIN, DAY + end * MIN, known_at=known_at)
+        return [((r.start - DAY) // MIN, r.reason.word) for r in band if r.reason]
+
+    assert said(0, 480) == [(110, "fault"), (130, "fault"), (150, "repair"), (160, "repair")]
+    assert said(170, 480) == [(170, "repair")], "said before the range, it still holds there"
+    assert said(200, 480) == [], "said in a run it holds for nothing, not for the next stop"
+    assert said(0, 480, DAY + 120 * MIN) == [(110, "fault"), (130, "fault"), (160, "fault")]
+    (row,) = figures(raw)
+    assert [(s.code, s.ms // MIN, s.count) for s in row.stops] == [
+        ("held", 190, 2), ("fault", 40, 1), ("repair", 40, 1),
+    ]  # fmt: skip
+    raw["events"].append(lasting(100, "", 400))
+    assert said(0, 480) == [], "taken back until the stop ends"
+
+
+def test_a_reason_that_lasts_is_found_again_however_long_ago_it_was_said():
+    """Days without data do not end a stop, work does; nothing holds longer than 31 days."""
+    day = 24 * 60
+    states = [(-20 * day, HELD), (-20 * day + 5, NAN), (-3 * day, STOPPED), (400, EXECUTE)]
+    raw = log(states, events=[lasting(-20 * day + 1, "repair", -20 * day + 2)])
+    raw["rows"]["lathe/state"][1] = (DAY + (5 - 20 * day) * MIN, NAN, BAD, 1)
+    raw["hold"]["lathe/state"] = 10**12
+    band = runs(MemoryReader(raw), kpi_plant(raw), "lathe", DAY, DAY + 480 * MIN)
+    assert [((r.end - DAY) // MIN, bool(r.reason)) for r in band] == [(400, True), (480, False)]
+    raw["rows"]["lathe/state"].insert(2, (DAY - 4 * day * MIN, EXECUTE, 0, 1))
+    band = runs(MemoryReader(raw), kpi_plant(raw), "lathe", DAY, DAY + 480 * MIN)
+    assert [bool(r.reason) for r in band] == [False, False]
+    raw["rows"]["lathe/state"] = [(DAY - 40 * day * MIN, HELD, 0, 1)]
+    raw["events"] = [lasting(-31 * day + 60, "repair", -31 * day + 70)]
+    band = runs(MemoryReader(raw), kpi_plant(raw), "lathe", DAY, DAY + 480 * MIN)
+    assert [((r.end - DAY) // MIN, bool(r.reason)) for r in band] == [(60, True), (480, False)]
+
+
 @pytest.mark.parametrize(("gap", "known"), [(95, True), (97, False)])
 def test_below_eighty_percent_the_reason_replaces_the_numbers(gap, known):
     raw = log(

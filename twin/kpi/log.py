@@ -7,7 +7,8 @@ from plant.flow.port import HistorianReader
 from plant.model.plant import Plant
 from twin.calendar import Shift, shifts
 from twin.kpi.count import Counts, inspecting, read_counts
-from twin.kpi.said import Held, resolve, statements, timeline
+from twin.kpi.said import Held, resolve, timeline
+from twin.kpi.statement import statements
 from twin.run import StateRun, state_runs
 
 MINOR_STOP_MS = 300_000
@@ -66,14 +67,15 @@ def read_log(
     first = start - MINOR_STOP_MS
     beyond = reader.read([f"{asset}/state"], end, end + MINOR_STOP_MS, known_at)
     last = int(beyond.source_time[-1]) if len(beyond) else end
-    said = statements(reader, plant, asset, first, last, known_at=known_at)
+    states = state_runs(reader, asset, first, last, known_at)
+    said = statements(reader, plant, asset, states, known_at=known_at)
     return MachineLog(
         plant=plant,
         name=asset,
         asset=asset,
         start=start,
         end=end,
-        states=state_runs(reader, asset, first, last, known_at),
+        states=states,
         reasons=resolve(said.reasons, first, last),
         modes=resolve(said.modes, first, last),
         products=timeline(said.products, start, end),

@@ -6,7 +6,8 @@ from itertools import pairwise
 
 from plant.flow.port import HistorianReader
 from plant.model.plant import Plant
-from twin.kpi.said import MODES, Held, Said, resolve, statements
+from twin.kpi.said import MODES, Held, Said, resolve
+from twin.kpi.statement import statements
 from twin.run import StateRun, state_runs
 
 
@@ -42,8 +43,8 @@ def runs(
     """
     if end <= start:
         return []
-    said = statements(reader, plant, asset, start, end, known_at=known_at)
     states = state_runs(reader, asset, start, end, known_at)
+    said = statements(reader, plant, asset, states, known_at=known_at)
     return join(states, resolve(said.reasons, start, end), resolve(said.modes, start, end))
 
 

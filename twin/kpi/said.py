@@ -1,17 +1,11 @@
 """What people said of times: reasons, modes and products, as the newest word has it."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from plant.flow.port import HistorianReader
-from plant.flow.sample import Event
 from plant.model.mode import MODE_NAMES
-from plant.model.plant import Plant
-from plant.model.reason import LONGEST_REASON_MS
 
-LOOK_BACK_MS = 400 * 86_400_000
-"""A product holds until the next; nobody states what was longer ago (twin.statement)."""
 MODES = {name: int(mode) for mode, name in MODE_NAMES.items()}
 
 
@@ -19,7 +13,8 @@ MODES = {name: int(mode) for mode, name in MODE_NAMES.items()}
 class Said:
     """One statement of [start, end), ms UTC: a reason, mode or product; "" takes one back.
 
-    said  when the twin accepted it: of two that overlap the one said later holds
+    said     when the twin accepted it: of two that overlap the one said later holds
+    lasting  no end was said, and ``end`` is the latest it can be
     """
 
     start: int
@@ -28,6 +23,7 @@ class Said:
     said: int
     note: str = ""
     person: str = ""
+    lasting: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,57 +34,6 @@ class Held:
     end: int
     current: Said | None
     former: tuple[Said, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Statements:
-    """Everything people said that may bear on a range, of one machine."""
-
-    reasons: Sequence[Said] = ()
-    modes: Sequence[Said] = ()
-    products: Sequence[Said] = ()
-
-
-def statements(
-    reader: HistorianReader,
-    plant: Plant,
-    asset: str,
-    start: int,
-    end: int,
-    *,
-    known_at: int | None = None,
-) -> Statements:
-    """What was said of a machine (of its line: the product) that bears on [start, end)."""
-    line = plant.assets[asset].line
-    near = start - LONGEST_REASON_MS
-    events = reader.events(near, end, known_at)
-    products = _read(events, {asset, line}, "product", "product")
-    if plant.products and not any(p.start <= start for p in products):
-        earlier = reader.events(start - LOOK_BACK_MS, near, known_at)
-        products = [*_read(earlier, {asset, line}, "product", "product"), *products]
-    return Statements(
-        reasons=[s for s in _read(events, {asset}, "reason", "code") if s.end > start],
-        modes=[s for s in _read(events, {asset}, "mode", "mode") if s.end > start],
-        products=products,
-    )
-
-
-def _read(
-    events: Iterable[Event], assets: Collection[str | None], kind: str, word: str
-) -> list[Said]:
-    """Statements of one kind; one without an end holds for ``LONGEST_REASON_MS``."""
-    found = []
-    for event in events:
-        if event.kind != kind or event.asset not in assets:
-            continue
-        data = event.data
-        begin, finish = data.get("start", event.time), data.get("end")
-        said, text = data.get("said", 0), data.get(word)
-        if type(begin) is int and type(said) is int and isinstance(text, str):
-            last = finish if type(finish) is int else begin + LONGEST_REASON_MS
-            note, person = str(data.get("note", "")), str(data.get("person", ""))
-            found.append(Said(begin, last, text, said, note, person))
-    return found
 
 
 def resolve(said: Sequence[Said], start: int, end: int) -> Sequence[Held]:

@@ -1,0 +1,72 @@
+"""What people said of a machine, read from a historian."""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from plant.flow.port import HistorianReader
+from plant.flow.sample import Event
+from plant.model.plant import Plant
+from plant.model.reason import LONGEST_REASON_MS
+from twin.kpi.lasting import end_with_stop, reach_back
+from twin.kpi.said import Said
+from twin.run import StateRun
+
+LOOK_BACK_MS = 400 * 86_400_000
+"""A product holds until the next; nobody states what was longer ago (twin.statement)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statements:
+    """Everything people said that may bear on a range, of one machine."""
+
+    reasons: Sequence[Said] = ()
+    modes: Sequence[Said] = ()
+    products: Sequence[Said] = ()
+
+
+def statements(
+    reader: HistorianReader,
+    plant: Plant,
+    asset: str,
+    states: Sequence[StateRun],
+    *,
+    known_at: int | None = None,
+) -> Statements:
+    """What was said of a machine (of its line: the product) that bears on the time of ``states``.
+
+    A reason without an end holds until the stop ends (``twin.kpi.lasting``).
+    """
+    start, end = states[0].start, states[-1].end
+    line = plant.assets[asset].line
+    near = start - LONGEST_REASON_MS
+    events = reader.events(near, end, known_at)
+    products = _read(events, {asset, line}, "product", "product")
+    if plant.products and not any(p.start <= start for p in products):
+        earlier = reader.events(start - LOOK_BACK_MS, near, known_at)
+        products = [*_read(earlier, {asset, line}, "product", "product"), *products]
+    reasons = _read(events, {asset}, "reason", "code")
+    reasons = end_with_stop(reasons, reach_back(reader, asset, reasons, states, known_at))
+    return Statements(
+        reasons=[s for s in reasons if s.end > start],
+        modes=[s for s in _read(events, {asset}, "mode", "mode") if s.end > start],
+        products=products,
+    )
+
+
+def _read(
+    events: Iterable[Event], assets: Collection[str | None], kind: str, word: str
+) -> list[Said]:
+    """Statements of one kind; one without an end holds for ``LONGEST_REASON_MS`` at most."""
+    found = []
+    for event in events:
+        if event.kind != kind or event.asset not in assets:
+            continue
+        data = event.data
+        begin, finish = data.get("start", event.time), data.get("end")
+        said, text = data.get("said", 0), data.get(word)
+        if type(begin) is int and type(said) is int and isinstance(text, str):
+            lasting = type(finish) is not int
+            last = begin + LONGEST_REASON_MS if type(finish) is not int else finish
+            note, person = str(data.get("note", "")), str(data.get("person", ""))
+            found.append(Said(begin, last, text, said, note, person, lasting))
+    return found
