@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from twin.historian.influx.reader import InfluxReader
 
 _CLUSTERS = 16
+_GRANULES = 500
+"""Asked for at a time: ten seconds each."""
 
 
 def changes(reader: "InfluxReader", after: int, rows: int) -> Changes:
@@ -61,19 +63,23 @@ def changes(reader: "InfluxReader", after: int, rows: int) -> Changes:
 def _page(reader: "InfluxReader", after: int, rows: int) -> tuple[list[Span], int, int]:
     """(where the rows lie, known by when, known by when at all)."""
     bucket = reader.settings.bucket("mark")
-    query = flux.records(bucket, granule(after), flux.LAST_MS, _measurement="commit")
+    query = flux.records(bucket, flux.FIRST_MS, flux.LAST_MS, last=True, _measurement="commit")
+    latest = [r.integer("upto") for r in records(reader.server.query(query))]
+    known = max([after, *latest])
     spans: list[Span] = []
-    upto = known = after
-    count = 0
-    for record in records(reader.server.query(query)):
-        until = record.integer("upto")
-        if until <= after:
-            continue
-        known = max(known, until)
-        if count < rows:
-            spans += [(a, b) for a, b in json.loads(record.fields["spans"])]
-            count += record.integer("rows")
-            upto = until
+    upto, count, start = after, 0, granule(after)
+    while count < rows and upto < known:
+        query = flux.records(bucket, start, flux.LAST_MS, _measurement="commit")
+        some = records(reader.server.query(f"{query} |> limit(n: {_GRANULES})"))
+        for record in some:
+            until = record.integer("upto")
+            if until > after and count < rows:
+                spans += [(a, b) for a, b in json.loads(record.fields["spans"])]
+                count += record.integer("rows")
+                upto = until
+        if len(some) < _GRANULES:
+            break
+        start = some[-1].time + 1
     return merged(spans), upto, known
 
 
