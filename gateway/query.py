@@ -42,6 +42,9 @@ KnownAt = Annotated[
         "what people said afterwards; left out: what is known now",
     ),
 ]
+At = Annotated[
+    int | None, Query(ge=0, le=FOREVER_MS, description="the moment, ms UTC; left out: now")
+]
 Path = Annotated[str, Query(max_length=200, description="signal path", examples=["lathe/power"])]
 AssetId = Annotated[
     str, Query(max_length=100, description="id of a machine or line", examples=["lathe"])

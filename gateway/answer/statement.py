@@ -36,6 +36,40 @@ class ProductAnswer(Answer):
     cycle_s: dict[str, float]
 
 
+class MadeAnswer(Answer):
+    """What a machine or line makes, since ``start``, as ``person`` told."""
+
+    model_config = example(
+        asset="housings", product="housing_a", start=1763769600000, person="li", said=1763769600123
+    )
+
+    asset: str
+    product: str
+    start: int
+    person: str
+    said: int
+
+
+class ModeAnswer(Answer):
+    """The mode that ``person`` stated of a machine; no end: until it is said otherwise."""
+
+    model_config = example(
+        asset="lathe",
+        mode="maintenance",
+        start=1763769600000,
+        end=None,
+        person="li",
+        said=1763769600123,
+    )
+
+    asset: str
+    mode: str
+    start: int
+    end: int | None
+    person: str
+    said: int
+
+
 class SaidAnswer(Answer):
     """Recorded durably at ``said``; ``readable``: what is asked from now on shows it."""
 
@@ -54,7 +88,10 @@ class Statement(BaseModel):
 
 
 class ReasonStatement(Statement):
-    """Why a machine stood from ``start`` to ``end``; an empty ``code`` takes back what was said."""
+    """Why a machine stood from ``start`` to ``end``; an empty ``code`` takes back what was said.
+
+    ``end`` null: it still stands, and the reason holds until the stop that is on at ``start`` ends.
+    """
 
     model_config = ConfigDict(
         extra="forbid",
@@ -72,7 +109,7 @@ class ReasonStatement(Statement):
     )
 
     start: Time
-    end: Time
+    end: Time | None
     code: str = Field(max_length=100)
     note: str = Field("", max_length=500)
 
@@ -92,7 +129,8 @@ class ProductStatement(Statement):
 
 
 class ModeStatement(Statement):
-    """What a machine is used for from ``start`` to ``end``; no end: until it is said otherwise.
+    """What a machine is used for from ``start`` to ``end``; no end: until it is said otherwise,
+    31 days at most.
 
     An empty ``mode`` takes back what was said: the machine's own signal counts again.
     """

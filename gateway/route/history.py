@@ -188,8 +188,19 @@ async def gaps(request: Request, times: Range) -> list[GapAnswer]:
 
 
 @router.get("/events")
-async def events(request: Request, times: Range) -> list[EventAnswer]:
+async def events(
+    request: Request,
+    times: Range,
+    kind: Annotated[
+        list[str] | None,
+        Query(max_length=50, description="only of these kinds; repeat it", examples=[["reason"]]),
+    ] = None,
+) -> list[EventAnswer]:
     """What happened, oldest first."""
     span = times.start, times.end, times.known_at
     found = await state(request).history.ask(lambda r: r.events(*span))
-    return [EventAnswer(time=e.time, asset=e.asset, kind=e.kind, data=dict(e.data)) for e in found]
+    return [
+        EventAnswer(time=e.time, asset=e.asset, kind=e.kind, data=dict(e.data))
+        for e in found
+        if not kind or e.kind in kind
+    ]

@@ -6,6 +6,8 @@ from fastapi import APIRouter, HTTPException, Request, status
 
 from gateway.answer.base import RefusalAnswer, label
 from gateway.answer.statement import (
+    MadeAnswer,
+    ModeAnswer,
     ModeStatement,
     ProductAnswer,
     ProductStatement,
@@ -15,10 +17,11 @@ from gateway.answer.statement import (
     Statement,
 )
 from gateway.person import Person
-from gateway.query import wrong
+from gateway.query import HISTORY_REFUSALS, At, KnownAt, wrong
 from gateway.state import OPERATOR, VIEWER, state
 from gateway.statement import TooOften
 from plant.errors import Rejected
+from twin.kpi.statement import made_at, modes_at
 
 router = APIRouter(tags=["statements"])
 
@@ -41,6 +44,7 @@ def reasons(request: Request) -> list[ReasonAnswer]:
 async def say_reason(request: Request, body: ReasonStatement, person: Operator) -> SaidAnswer:
     """Say why a machine stood; also later, and again: the last word holds, former ones are kept.
 
+    While it stands, `end` is null: the reason holds until the machine produces again.
     The answer comes when the twin has it on disk, and at best when history shows it.
     """
     return await _say(request, person, "reason", body)
@@ -56,10 +60,44 @@ def products(request: Request) -> list[ProductAnswer]:
     ]
 
 
+@router.get("/products/now", dependencies=[VIEWER], responses=HISTORY_REFUSALS)
+async def made(request: Request, at: At = None, known_at: KnownAt = None) -> list[MadeAnswer]:
+    """What each machine and line makes at a moment; nothing of those where nobody told.
+
+    A machine makes what its line does, unless something else was told of it later.
+    """
+    kaikou = state(request)
+    moment = kaikou.clock.now() if at is None else at
+    found = await kaikou.history.ask(lambda r: made_at(r, kaikou.plant, moment, known_at))
+    return [
+        MadeAnswer(asset=id, product=s.word, start=s.start, person=s.person, said=s.said)
+        for id, s in found.items()
+    ]
+
+
 @router.post("/products", responses=REFUSALS)
 async def say_product(request: Request, body: ProductStatement, person: Operator) -> SaidAnswer:
     """Say what a machine or a line makes from a moment on."""
     return await _say(request, person, "product", body)
+
+
+@router.get("/mode", dependencies=[VIEWER], responses=HISTORY_REFUSALS)
+async def modes(request: Request, at: At = None, known_at: KnownAt = None) -> list[ModeAnswer]:
+    """The modes that people stated and that hold at a moment; they beat the machine's signal."""
+    kaikou = state(request)
+    moment = kaikou.clock.now() if at is None else at
+    found = await kaikou.history.ask(lambda r: modes_at(r, kaikou.plant, moment, known_at))
+    return [
+        ModeAnswer(
+            asset=id,
+            mode=s.word,
+            start=s.start,
+            end=None if s.lasting else s.end,
+            person=s.person,
+            said=s.said,
+        )
+        for id, s in found.items()
+    ]
 
 
 @router.post("/mode", responses=REFUSALS)

@@ -1,6 +1,6 @@
 """What people said of a machine, read from a historian."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from plant.flow.port import HistorianReader
@@ -8,7 +8,7 @@ from plant.flow.sample import Event
 from plant.model.plant import Plant
 from plant.model.reason import LONGEST_REASON_MS
 from twin.kpi.lasting import end_with_stop, reach_back
-from twin.kpi.said import Said
+from twin.kpi.said import Said, resolve
 from twin.run import StateRun
 
 LOOK_BACK_MS = 400 * 86_400_000
@@ -51,6 +51,40 @@ def statements(
         modes=[s for s in _read(events, {asset}, "mode", "mode") if s.end > start],
         products=products,
     )
+
+
+def made_at(
+    reader: HistorianReader, plant: Plant, at: int, known_at: int | None = None
+) -> Mapping[str, Said]:
+    """What each machine and line makes at a moment, where somebody told."""
+    near = at - LONGEST_REASON_MS
+    lines = {id: None for id in plant.lines}
+    of = {a.id: a.line for a in plant.assets.values() if a.signal("state")} | lines
+    events = list(reader.events(near, at + 1, known_at))
+    found = {id: _newest(events, {id, line}) for id, line in of.items()}
+    if plant.products and not all(found.values()):
+        events[:0] = reader.events(at - LOOK_BACK_MS, near, known_at)
+        found = {id: _newest(events, {id, line}) for id, line in of.items()}
+    return {id: said for id, said in found.items() if said and said.word}
+
+
+def modes_at(
+    reader: HistorianReader, plant: Plant, at: int, known_at: int | None = None
+) -> Mapping[str, Said]:
+    """The mode that somebody stated of each machine and that holds at a moment."""
+    events = reader.events(at - LONGEST_REASON_MS, at + 1, known_at)
+    held = {
+        a.id: resolve(_read(events, {a.id}, "mode", "mode"), at, at + 1)[0].current
+        for a in plant.assets.values()
+        if a.signal("state")
+    }
+    return {id: said for id, said in held.items() if said}
+
+
+def _newest(events: Iterable[Event], assets: Collection[str | None]) -> Said | None:
+    """The product that began last; of one moment the newest said."""
+    told = _read(events, assets, "product", "product")
+    return max(told, key=lambda s: (s.start, s.said), default=None)
 
 
 def _read(
