@@ -52,8 +52,8 @@ class Buckets:
                 if number is not None:
                     sample = number, at, _value(fields), int(fields["q"])
                     found.add(sample, int(fields["rt"]))
-        wanted = 'filter(fn: (r) => r._measurement == "gap" and r._field == "rt")'
-        found.gaps = sum(1 for _ in self._flux("event", wanted))
+        wanted = 'filter(fn: (r) => r._measurement == "gap" and r._field == "gap")'
+        found.gaps.update(json.loads(row["_value"])[3] for row in self._flux("event", wanted))
         return found
 
     def cells(self) -> tuple[int, int]:

@@ -1,6 +1,7 @@
 """What the embedded historian holds, without its reader: Parquet files by DuckDB."""
 
 import contextlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -50,7 +51,9 @@ class Files:
                 if path in index
             }
             files = [str(row[0]) for row in db.execute("SELECT file FROM segment")]
-            found = Stored(gaps=int(db.execute("SELECT count(*) FROM gap").get))
+            found = Stored(
+                gaps=Counter(str(row[0]) for row in db.execute("SELECT reason FROM gap"))
+            )
             named = {
                 row[0]
                 for table in ("segment", "retired", "tier")

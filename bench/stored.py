@@ -21,14 +21,14 @@ class Stored:
 
     many    how often each signal and source time is stored
     known   rows with their received times
-    gaps    gap records
+    gaps    reasons of gap records, how often each
     strays  files that no table names
     """
 
     rows: set[Row] = field(default_factory=set)
     many: Counter[tuple[int, int]] = field(default_factory=Counter)
     known: set[tuple[Row, int]] = field(default_factory=set)
-    gaps: int = 0
+    gaps: Counter[str] = field(default_factory=Counter)
     strays: int = 0
 
     def add(self, row: Row, received: int) -> None:

@@ -45,6 +45,8 @@ def count(
         _settle(opened[name])
         held[name] = store.rows(index)
         found |= {f"{prefix}{k}": v for k, v in _compared(accepted, held[name]).items()}
+        if held[name].gaps:
+            found[f"{prefix}gap_reasons"] = dict(held[name].gaps)
         cells, wrong = store.cells()
         found |= {f"{prefix}cells": cells, f"{prefix}cells_wrong": wrong}
     if "copy" in held:
@@ -80,7 +82,7 @@ def _compared(accepted: set[Row], stored: Stored) -> dict[str, int]:
     return {
         "missing": len(accepted - stored.rows),
         "doubled": sum(n > max(1, declared[pair]) for pair, n in stored.many.items()),
-        "declared_gaps": stored.gaps,
+        "declared_gaps": stored.gaps.total(),
         "stray_files": stored.strays,
     }
 

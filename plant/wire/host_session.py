@@ -98,7 +98,7 @@ class HostSession:
             return self._refuse(parsed, str(error))
         node = self.nodes.get(parsed.node)
         if node is None:
-            node = self.nodes[parsed.node] = Node(parsed.node)
+            node = self.nodes[parsed.node] = Node(parsed.node, self._ours(parsed.node))
         if parsed.type is MessageType.NDEATH:
             return self._node_death(node, message)
         node.heard = mono_s
@@ -287,9 +287,11 @@ class HostSession:
         self.refused += 1
         return [Refused(topic.node, topic.device, reason)]
 
+    def _ours(self, node: NodeId) -> bool:
+        return node.group == self.group and node.node in self.own
+
     def _prefix(self, node: NodeId, device: str | None) -> str:
-        own = node.group == self.group and node.node in self.own
-        if own:
+        if self._ours(node):
             return f"{device if device is not None else node.node}/"
         return f"{node}/{device}/" if device is not None else f"{node}/"
 

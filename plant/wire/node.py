@@ -32,12 +32,16 @@ class Held:
 
 
 class Node:
-    """One edge node. Times are the process's monotonic seconds."""
+    """One edge node. Times are the process's monotonic seconds.
 
-    def __init__(self, id: NodeId) -> None:
+    ``announced``: whether it is one of ours, whose lost rows come again. Its birth says so; until
+    then its name does.
+    """
+
+    def __init__(self, id: NodeId, announced: bool) -> None:
         self.id = id
         self.alive = False
-        self.announced = False
+        self.announced = announced
         self.bd_seq: int | None = None
         self.heard = 0.0
         self.scopes: dict[str | None, Scope] = {}

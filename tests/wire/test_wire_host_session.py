@@ -27,6 +27,7 @@ from plant.wire.host_event import (
 from plant.wire.host_session import HostSession
 from plant.wire.host_state import HostState
 from plant.wire.message import Outgoing, Row, Runs, RunState
+from plant.wire.node import HELD_MESSAGES
 from plant.wire.record import RECORD, encode_event, encode_gap
 from plant.wire.topic import NodeId
 
@@ -408,6 +409,21 @@ def test_a_strangers_data_that_no_birth_explains_is_lost_and_said_so() -> None:
     bus.take(bus.data(1.0, first=900))
     gaps = only(SequenceGap, bus.take(*bus.birth()))
     assert [(g.lost, g.reason) for g in gaps] == [(1, "unknown alias")]
+
+
+def test_rows_of_ours_that_come_before_its_birth_are_never_told_as_lost() -> None:
+    """A host that has just started hears a window of resent rows before it is answered."""
+    bus = Bus()
+    bus.will = bus.connect()
+    birth = bus.birth()
+    rows = [bus.data(float(n), row=Row("r1", n, n - 1)) for n in range(1, HELD_MESSAGES + 70)]
+    events = bus.take(*rows) + bus.wait(31.0)
+    assert only(SequenceGap, events) == []
+    assert only(RebirthWanted, events)
+    bus.take(*rows[-3:])
+    events = bus.take(*birth)
+    offsets = [d.row.offset for d in only(Data, events) if d.row]
+    assert offsets == [HELD_MESSAGES + n for n in (67, 68, 69)]
 
 
 def test_a_strangers_types_mean_what_its_birth_says() -> None:
