@@ -129,10 +129,10 @@ class ProductStatement(Statement):
 
 
 class ModeStatement(Statement):
-    """What a machine is used for from ``start`` to ``end``; no end: until it is said otherwise,
-    31 days at most.
+    """What a machine is used for from ``start`` to ``end``.
 
-    An empty ``mode`` takes back what was said: the machine's own signal counts again.
+    No end: until it is said otherwise, 31 days at most. An empty ``mode`` takes back what was
+    said: the machine's own signal counts again.
     """
 
     model_config = ConfigDict(

@@ -68,6 +68,47 @@ async def test_products_and_modes_go_the_same_way(with_twin: Rig) -> None:
         ).status_code == 200
         events = await client.get("/api/events", params={"start": now - 2 * HOUR, "end": now})
         assert [e["kind"] for e in events.json()][:3] == ["product", "mode", "mode"]
+        told = {"start": now - 2 * HOUR, "end": now, "kind": ["product", "meter.reset"]}
+        events = await client.get("/api/events", params=told)
+        assert [e["kind"] for e in events.json()] == ["product", "meter.reset"]
+        made = (await client.get("/api/products/now")).json()
+        told = {"product": "shell", "start": now - HOUR, "person": "li", "said": made[0]["said"]}
+        assert sorted(made, key=lambda m: m["asset"]) == [
+            {"asset": id, **told} for id in ("gauge", "hall", "saw")
+        ]
+        before = {"at": now - HOUR - 1}
+        assert (await client.get("/api/products/now", params=before)).json() == []
+        then = {"known_at": made[0]["said"] - 1}
+        assert (await client.get("/api/products/now", params=then)).json() == []
+        (now_on,) = (await client.get("/api/mode")).json()
+        assert {k: now_on[k] for k in ("asset", "mode", "start", "end", "person")} == {
+            "asset": "saw", "mode": "setup", "start": now - HOUR, "end": None, "person": "li",
+        }  # fmt: skip
+        back = {"asset": "saw", "start": now - 30_000, "end": None, "mode": ""}
+        assert (await said(client, "mode", back)).json()["readable"]
+        assert (await client.get("/api/mode")).json() == []
+        (earlier,) = (await client.get("/api/mode", params={"at": now - 30_001})).json()
+        assert earlier["mode"] == "setup"
+
+
+async def test_a_reason_without_an_end_holds_until_the_stop_ends(with_twin: Rig) -> None:
+    rig, now = with_twin, with_twin.now
+    band = {"asset": "saw", "start": now - 2 * HOUR, "end": now}
+    async with rig.logged_in("li") as client:
+        said_at = now - HOUR + 600_000
+        body = {"asset": "saw", "start": said_at, "end": None, "code": "jam"}
+        answer = await said(client, "reasons", body)
+        assert (answer.status_code, answer.json()["readable"]) == (200, True)
+        runs = (await client.get("/api/runs", params=band)).json()["runs"]
+        assert [(r["state"], r["reason"] and r["reason"]["code"]) for r in runs] == [
+            (6, None), (5, None), (5, "jam"), (6, None),
+        ]  # fmt: skip
+        assert runs[2]["start"] == said_at
+        kpi = (await client.get("/api/oee", params=band | {"by": "range"})).json()
+        jam = [s for s in kpi["rows"][0]["stops"] if s["code"] == "jam"]
+        assert sum(s["seconds"] for s in jam) <= (runs[2]["end"] - said_at) / 1000
+        del body["end"]
+        assert (await client.post("/api/reasons", json=body)).status_code == 422
 
 
 WRONG = [

@@ -58,9 +58,9 @@ def made_at(
 ) -> Mapping[str, Said]:
     """What each machine and line makes at a moment, where somebody told."""
     near = at - LONGEST_REASON_MS
-    lines = {id: None for id in plant.lines}
-    of = {a.id: a.line for a in plant.assets.values() if a.signal("state")} | lines
-    events = list(reader.events(near, at + 1, known_at))
+    of = {a.id: a.line for a in plant.assets.values() if a.signal("state")}
+    of |= dict.fromkeys(plant.lines)
+    events = [e for e in reader.events(near, at + 1, known_at) if e.kind == "product"]
     found = {id: _newest(events, {id, line}) for id, line in of.items()}
     if plant.products and not all(found.values()):
         events[:0] = reader.events(at - LOOK_BACK_MS, near, known_at)
@@ -73,6 +73,7 @@ def modes_at(
 ) -> Mapping[str, Said]:
     """The mode that somebody stated of each machine and that holds at a moment."""
     events = reader.events(at - LONGEST_REASON_MS, at + 1, known_at)
+    events = [e for e in events if e.kind == "mode"]
     held = {
         a.id: resolve(_read(events, {a.id}, "mode", "mode"), at, at + 1)[0].current
         for a in plant.assets.values()
