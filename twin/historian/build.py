@@ -189,8 +189,8 @@ def _commit(
                 replace_segments(db, task.segments)
                 for part in made.parts:
                     part.name(db, level=FINAL)
-            for part in made.minute:
-                part.name(db)
+            for cells in made.minute:
+                cells.name(db)
             for old, new in replaced:
                 swap(db, old, new)
             db.execute("DELETE FROM dirty WHERE id <= ? AND first = ?", (task.mark, task.start))
