@@ -240,6 +240,9 @@ def test_a_folder_of_version_1_gets_its_tiers(folder):
     database = apsw.Connection(str(folder / FILE))
     for table in ("tier", "dirty", "built", "horizon"):
         database.execute(f"DROP TABLE {table}")
+    later = "SELECT name FROM sqlite_master WHERE type = 'index' AND name LIKE '%_known'"
+    for (index,) in select(database, later):
+        database.execute(f"DROP INDEX {index}")
     database.execute("ALTER TABLE signal DROP COLUMN place")
     database.pragma("user_version", 1)
     database.close()
