@@ -75,12 +75,13 @@ const server = createServer(async (request, reply) => {
       case "/api/runs": return json(told.runs(q.get("asset"), ...range(), q.has("known_at") ? Number(q.get("known_at")) : null));
       case "/api/shifts": return json(told.shifts(...range()));
       case "/api/oee": return json(told.oee(q.get("asset"), ...range(), q.get("by")));
-      case "/api/events": return json(told.made.map((m) => ({ time: m.start, asset: m.asset, kind: "product", data: m })));
-      case "/api/reasons": case "/api/products": {
-        const reason = url.pathname.endsWith("reasons");
-        if (request.method === "GET") return json(reason ? told.reasons : told.products);
+      case "/api/events": return json([]);
+      case "/api/products/now": return json(told.madeAt(Number(q.get("at") ?? Date.now())));
+      case "/api/reasons": case "/api/products": case "/api/mode": {
+        const what = url.pathname.split("/").pop();
+        if (request.method === "GET") return json({ reasons: told.reasons, products: told.products, mode: told.modesAt(Number(q.get("at") ?? Date.now())) }[what]);
         if (scene.twin === "dead") return json({ detail: "the twin did not answer" }, 503);
-        const done = (reason ? told.say : told.setProduct)(await body(request), person.name);
+        const done = { reasons: told.say, products: told.setProduct, mode: told.setMode }[what](await body(request), person.name);
         return "error" in done ? json({ detail: done.error }, 422) : json(done);
       }
       case "/api/states": {

@@ -19,14 +19,15 @@ export const products = [
   { id: "housing_b", name: L("电机壳 B", "Housing B"), cycle_s: { lathe: 78, mill: 66 } },
 ];
 const said = [];
-export const made = [];
+const made = [];
+const modes = [];
 let last = 0;
 const now = () => (last = Math.max(Date.now(), last + 1));
 
 export function say(about, person) {
-  if (!(about.end > about.start)) return { error: "the reason ends before it begins" };
+  if (about.end !== null && !(about.end > about.start)) return { error: "the reason ends before it begins" };
   if (about.code !== "" && !byCode.has(about.code)) return { error: `no such reason: ${about.code}` };
-  const row = { ...about, person, said: now() };
+  const row = { ...about, end: about.end ?? Infinity, lasting: about.end === null, person, said: now() };
   said.push(row);
   return { said: row.said };
 }
@@ -37,12 +38,39 @@ export function setProduct(about, person) {
   return { said: last };
 }
 
+export function setMode(about, person) {
+  modes.push({ ...about, person, said: now() });
+  return { said: last };
+}
+
+const newest = (rows, word, at) => {
+  const found = new Map();
+  for (const row of rows) if (row.start <= at && (row.end ?? Infinity) > at) found.set(row.asset, row);
+  return [...found.values()].filter((row) => row[word] !== "");
+};
+export const modesAt = (at) => newest(modes, "mode", at);
+/** A machine makes what its line does. */
+export function madeAt(at) {
+  const known = newest(made, "product", at);
+  const own = new Set(known.map((m) => m.asset));
+  const of = (line) => known.find((m) => m.asset === line);
+  const rest = plant.assets.filter((a) => a.role === "machine" && !own.has(a.id) && of(a.line) !== undefined);
+  return [...known, ...rest.map((a) => ({ ...of(a.line), asset: a.id }))];
+}
+
+const producing = (r) => r.state === 6 || r.state === 16;
+/** A reason without an end holds until the machine runs again. */
+function endOf(s) {
+  if (!s.lasting) return s.end;
+  return runsOf(s.asset, s.start, Date.now()).find((r) => producing(r) && r.end > s.start)?.start ?? Infinity;
+}
+
 const told = (r) => ({ code: r.code, name: byCode.get(r.code)?.name ?? L("", ""), kind: byCode.get(r.code)?.kind ?? "other", note: r.note, person: r.person, said: r.said });
 
 export function runs(asset, start, end, knownAt) {
   const out = runsOf(asset, start, end).map((r) => ({ ...r, start: Math.max(r.start, start), end: Math.min(r.end, end) }));
   return { asset, runs: out.map((r) => {
-    const known = said.filter((s) => s.asset === asset && s.start < r.end && s.end > r.start && (knownAt === null || s.said <= knownAt)).sort((a, b) => b.said - a.said);
+    const known = said.filter((s) => s.asset === asset && s.start < r.end && endOf(s) > r.start && (knownAt === null || s.said <= knownAt)).sort((a, b) => b.said - a.said);
     const waiting = r.state === 5 ? (asset === "mill" || asset === "lathe" ? "blocked" : "starved") : null;
     const auto = r.state === 2 ? { code: "lunch", name: byCode.get("lunch").name, kind: "planned", note: "", person: "calendar", said: r.start } : null;
     const newest = known[0];

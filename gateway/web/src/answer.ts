@@ -106,6 +106,25 @@ export interface Product {
   readonly cycle_s: Readonly<Record<string, number>>;
 }
 
+/** What a machine or line makes since `start`, as somebody told. */
+export interface Made {
+  readonly asset: string;
+  readonly product: string;
+  readonly start: number;
+  readonly person: string;
+  readonly said: number;
+}
+
+/** The mode that somebody stated of a machine; end null: until it is said otherwise. */
+export interface Stated {
+  readonly asset: string;
+  readonly mode: string;
+  readonly start: number;
+  readonly end: number | null;
+  readonly person: string;
+  readonly said: number;
+}
+
 export interface Shift {
   readonly id: string;
   readonly name: Label;
@@ -264,13 +283,6 @@ export interface Oee {
   /** The machine that a line's OEE is taken at. */
   readonly constraint: { readonly asset: string; readonly how: "named" | "active_period" } | null;
   readonly rows: readonly Kpi[];
-}
-
-export interface PlantEvent {
-  readonly time: number;
-  readonly asset: string;
-  readonly kind: string;
-  readonly data: Readonly<Record<string, unknown>>;
 }
 
 export interface EdgeLink {

@@ -6,20 +6,24 @@ import type {
   By,
   History,
   MachineRun,
+  Made,
   Oee,
   Person,
   Plant,
-  PlantEvent,
   Product,
   ReasonCode,
   Run,
   Said,
   Shifts,
+  Stated,
   States,
 } from "./answer";
 import { knownAt } from "./when";
 
 export type * from "./answer";
+
+/** What a machine can be used for. */
+export const MODES = ["production", "maintenance", "manual", "setup"] as const;
 
 /** What the gateway refused, with its HTTP status; 0: no answer at all. */
 export class ApiError extends Error {
@@ -93,14 +97,19 @@ export const api = {
   asOf: (at: number, abort?: AbortSignal) => believed<AsOf>("as-of", { at: ms(at) }, abort),
   oee: (asset: string, start: number, end: number, by: By, abort?: AbortSignal) =>
     believed<Oee>("oee", { asset, start: ms(start), end: ms(end), by }, abort),
-  /** What happened, of one kind. */
-  events: async (start: number, end: number, kind: string, abort?: AbortSignal) =>
-    (await believed<PlantEvent[]>("events", { start: ms(start), end: ms(end), kind }, abort)).filter((e) => e.kind === kind),
+  /** What machines and lines make at a moment. */
+  madeAt: (moment: number, abort?: AbortSignal) => believed<Made[]>("products/now", { at: ms(moment) }, abort),
+  /** The modes that people stated and that hold at a moment. */
+  modesAt: (moment: number, abort?: AbortSignal) => believed<Stated[]>("mode", { at: ms(moment) }, abort),
   shifts: (start: number, end: number, abort?: AbortSignal) => get<Shifts>("shifts", { start: ms(start), end: ms(end) }, abort),
   reasons: (abort?: AbortSignal) => get<ReasonCode[]>("reasons", {}, abort),
   products: (abort?: AbortSignal) => get<Product[]>("products", {}, abort),
-  sayReason: (about: { asset: string; start: number; end: number; code: string; note: string }) =>
-    call<Said>("POST", "reasons", { ...about, start: ms(about.start), end: ms(about.end) }),
+  /** End null: until the stop ends that is on at its start. */
+  sayReason: (about: { asset: string; start: number; end: number | null; code: string; note: string }) =>
+    call<Said>("POST", "reasons", { ...about, start: ms(about.start), end: about.end === null ? null : ms(about.end) }),
   sayProduct: (about: { asset: string; start: number; product: string }) =>
     call<Said>("POST", "products", { ...about, start: ms(about.start) }),
+  /** Mode "": what was said is taken back, the machine's own signal counts. */
+  sayMode: (about: { asset: string; start: number; end: number | null; mode: string }) =>
+    call<Said>("POST", "mode", { ...about, start: ms(about.start), end: about.end === null ? null : ms(about.end) }),
 };

@@ -1,8 +1,7 @@
 import { expect, test } from "vitest";
 
-import type { Asset, Shift } from "../src/api";
+import type { Shift } from "../src/api";
 import { parsePeriod, printPeriod, spanOf } from "../src/oee/period";
-import { productAt } from "../src/oee/product";
 import { stepsOf } from "../src/oee/step";
 import { openZone } from "../src/zone";
 
@@ -55,15 +54,4 @@ test("each loss hangs where the last one ended; one that gains goes up", () => {
     ["scrap", 65, 10],
     ["good", 0, 65],
   ]);
-});
-
-test("the product is the last that was said to begin, of the machine or its line", () => {
-  const lathe = { id: "lathe", line: "housings" } as Asset;
-  const event = (asset: string, start: number, product: string, said: number) => ({ time: start, asset, kind: "product", data: { start, product, said } });
-  const told = [event("housings", 10, "a", 10), event("lathe", 20, "b", 21), event("lathe", 20, "c", 22), event("mill", 30, "d", 30), event("housings", 90, "e", 30)];
-  expect(productAt(told, lathe, 5)).toBeNull();
-  expect(productAt(told, lathe, 15)).toBe("a");
-  expect(productAt(told, lathe, 50)).toBe("c");
-  expect(productAt(told, lathe, 95)).toBe("e");
-  expect(productAt([...told, event("lathe", 95, "", 99)], lathe, 96)).toBeNull();
 });

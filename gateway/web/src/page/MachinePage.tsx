@@ -18,6 +18,7 @@ import { Value } from "../part/Value";
 import { lineOf, plant, signalOf, utilities, zone } from "../plant";
 import { machineHref, query, setQuery } from "../route";
 import { Suspense } from "../frame/lazy";
+import { ModeNow } from "../stop/ModeNow";
 import { pensOf } from "../trend/pens";
 import { concernHref } from "./AttentionLine";
 import { energySignals, EnergyPanel } from "./EnergyPanel";
@@ -93,6 +94,7 @@ function Head({ asset }: { asset: Asset }) {
           </span>
         </div>
       )}
+      {asset.role === "machine" && state !== undefined && <ModeNow asset={asset} />}
       <ul class="machine-concerns">
         {concerns.map((c) => (
           <li key={c.key}>

@@ -3,7 +3,7 @@
 import { type ReadonlySignal, useComputed, useSignal, useSignalEffect } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 
-import type { Run, Signal } from "../api";
+import { MODES, type Run, type Signal } from "../api";
 import { isStop, type Look, mergeRuns, packmlLook, plainLook, runAt, runNear, stopAround, totals } from "../band";
 import { lang, lasting, say, theme, words } from "../locale";
 import { zone } from "../plant";
@@ -29,8 +29,6 @@ export function lookOf(s: Signal): (run: Run) => Look {
 export function stateName(s: Signal, state: number | null): string {
   return state === null ? words.value.unknownState : say(s.states[String(state)]) || words.value.unknownState;
 }
-
-const MODES = ["production", "maintenance", "manual", "setup"] as const;
 
 export function modeName(mode: string): string {
   const known: (typeof MODES)[number] | undefined = MODES.find((m) => m === mode);

@@ -16,6 +16,7 @@ import { machineHref } from "../route";
 import { toldTurn } from "../states";
 import { at, knownAt, show, tick } from "../when";
 import { type Opened, opened } from "./opened";
+import { covered, type Over } from "./over";
 import { refusal } from "./refused";
 import { mayTell } from "./right";
 
@@ -157,28 +158,27 @@ function Form({ about, close }: { about: Opened; close: () => void }) {
   const note = useSignal(had?.note ?? "");
   const { stop } = about;
   const inParts = stop.start < run.start || stop.end > run.end;
-  const over = useSignal<"stop" | "run" | "part">(inParts ? "run" : "stop");
+  const over = useSignal<Over>(inParts ? "run" : "stop");
   const from = useSignal(run.start);
   const to = useSignal(run.end);
   const busy = useSignal(false);
   const problem = useSignal("");
   const goesOn = at.value === null && stop.end >= tick.value - OPEN_MS;
-  const span = (a: number, b: number): string => `${zone.value.moment(a, tick.value)} – ${zone.value.moment(b, tick.value)}`;
+  const span = (a: number, b: number): string =>
+    goesOn && b >= stop.end ? `${zone.value.moment(a, tick.value)} – ${w.untilItEnds}` : `${zone.value.moment(a, tick.value)} – ${zone.value.moment(b, tick.value)}`;
 
   const send = async (code: string): Promise<void> => {
     problem.value = "";
-    const { start, end } = over.peek() === "stop" ? stop : over.peek() === "run" ? run : { start: from.peek(), end: to.peek() };
-    // What is written has whole seconds, the stop has not.
-    const first = Math.max(start, stop.start);
-    const last = Math.min(end, stop.end);
-    if (!(first < last) || start < stop.start - 1000 || end > stop.end + 1000) {
+    const part = { start: from.peek(), end: to.peek() };
+    const of = covered(over.peek(), { run, stop, part, goesOn });
+    if (of === null) {
       problem.value = w.partOutside;
       return;
     }
     busy.value = true;
     try {
-      const said = await api.sayReason({ asset: asset.id, start: first, end: last, code, note: code === "" ? "" : note.peek().trim() });
-      if (said.readable !== true) await readBack(asset.id, first, last, said.said);
+      const said = await api.sayReason({ asset: asset.id, ...of, code, note: code === "" ? "" : note.peek().trim() });
+      if (said.readable !== true) await readBack(asset.id, of.start, of.end ?? stop.end, said.said);
     } catch (error) {
       problem.value = refusal(error);
       busy.value = false;
@@ -215,7 +215,7 @@ function Form({ about, close }: { about: Opened; close: () => void }) {
         )}
         <label>
           <input type="radio" name="over" checked={over.value === "stop"} onChange={() => (over.value = "stop")} />
-          {w.wholeStop} {inParts && <span class="quiet">{span(stop.start, stop.end)}</span>}
+          {w.wholeStop} {(inParts || goesOn) && <span class="quiet">{span(stop.start, stop.end)}</span>}
         </label>
         <label>
           <input type="radio" name="over" checked={over.value === "part"} onChange={() => (over.value = "part")} />

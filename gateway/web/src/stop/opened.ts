@@ -14,5 +14,5 @@ export interface Opened {
 
 export const opened = signal<Opened | null>(null);
 
-/** Where somebody asked to set what a line or machine makes; null: nowhere. */
-export const choosing = signal<{ readonly asset: Asset; readonly product: string | null } | null>(null);
+/** Of what somebody asked to state the product or the mode, and what is stated now; null: nowhere. */
+export const choosing = signal<{ readonly kind: "product" | "mode"; readonly asset: Asset; readonly word: string | null } | null>(null);
