@@ -27,6 +27,7 @@ from pathlib import Path
 import apsw
 import numpy as np
 
+from bench.files import Files
 from bench.ledger import ledger_paths, read_ledger
 from bench.machine import machine
 from bench.moment import MOMENTS
@@ -44,6 +45,7 @@ BUGS = ("ack-early", "mark-early")
 DRAIN_S = 60.0
 QUIET_S = 4.0
 REST_S = 2.0
+BUILT_S = 15.0
 
 
 async def run(given: argparse.Namespace) -> dict[str, object]:
@@ -59,10 +61,8 @@ async def run(given: argparse.Namespace) -> dict[str, object]:
                 figures = await _drive(scene, chance)
             except BaseException:
                 for log in sorted(place.glob("**/*.log")):
-                    print(
-                        f"--- {log.name}\n{log.read_text('utf-8', 'replace')[-3000:]}",
-                        file=sys.stderr,
-                    )
+                    tail = log.read_text("utf-8", "replace")[-3000:]
+                    print(f"--- {log.name}\n{tail}", file=sys.stderr)
                 raise
             finally:
                 if given.keep:
@@ -86,6 +86,7 @@ async def _drive(scene: Scene, chance: random.Random) -> dict[str, object]:
         await silence
         drain_s = await _drain(scene)
         caught_up_s = await _caught_up(scene)
+        await _built(scene)
         watch.cancel()
     await _stop(scene, ["edge"])
     await asyncio.to_thread(victims["twin"].end)
@@ -238,6 +239,14 @@ async def _caught_up(scene: Scene) -> float:
     return await _until(
         lambda: second.followed() >= upto, scene.given.drain, "the copy did not catch up"
     )
+
+
+async def _built(scene: Scene) -> None:
+    """A while for the tiers, so that there are cells that kills may have spoiled."""
+    for store in scene.stores.values():
+        if isinstance(store, Files):
+            with contextlib.suppress(TimeoutError):
+                await _until(store.built, BUILT_S, "")
 
 
 async def _stop(scene: Scene, names: Sequence[str]) -> None:

@@ -40,6 +40,11 @@ class Files:
         with self._database() as db:
             return db.execute("SELECT max(offset) FROM mark WHERE edge = ?", (COPY,)).get or 0
 
+    def built(self) -> bool:
+        """Whether nothing of its tiers is dirty."""
+        with self._database() as db:
+            return not db.execute("SELECT count(*) FROM dirty").get
+
     def rows(self, index: Mapping[str, int]) -> Stored:
         """See ``Store``."""
         with self._database() as db:

@@ -182,13 +182,22 @@ def hurried(retain: Callable[..., None]) -> Callable[..., None]:
     return later
 
 
+def setting(module: str, name: str, value: float) -> None:
+    """Another value for a constant that is there."""
+    held = vars(import_module(module))
+    if name not in held:
+        raise AttributeError(f"{module} has no {name}")
+    held[name] = value
+
+
 def hurry() -> None:
     """Make rare work frequent in this process."""
     for module in ("twin.host", "twin.copy"):
-        vars(import_module(module))["RETAIN_S"] = RETAIN_S
-    vars(import_module("twin.historian.retain"))["_QUIET_S"] = 0.0
-    vars(import_module("twin.historian.build"))["SPARSE_ROWS"] = 0
-    vars(import_module("twin.historian.influx.tier"))["DENSE"] = 1
+        setting(module, "RETAIN_S", RETAIN_S)
+    for rest in ("_LOOK_S", "_QUIET_S"):
+        setting("twin.historian.retain", rest, 0.0)
+    setting("twin.historian.build", "SPARSE_ROWS", 0)
+    setting("twin.historian.influx.tier", "DENSE", 1)
     for writer in ("writer:EmbeddedWriter", "influx.writer:InfluxWriter"):
         put(f"twin.historian.{writer}.retain", hurried)
 
