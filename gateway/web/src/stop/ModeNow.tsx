@@ -17,7 +17,14 @@ export function ModeNow({ asset }: { asset: Asset }) {
   const mayChange = mayTell() && at.value === null && told.state === "here";
   return (
     <div class="key mode-now">
-      <span class="key-name">{w.mode}</span>
+      <span class="key-name">
+        {w.mode}{" "}
+        {stated !== undefined && (
+          <span class="quiet" title={w.saidByTitle}>
+            {w.saidBy(stated.person, zone.value.moment(stated.said, pageNow()))}
+          </span>
+        )}
+      </span>
       <span class="key-value words">
         {told.state !== "here" ? "…" : stated === undefined ? <span class="quiet">{w.modeNone}</span> : modeName(stated.mode)}
         {mayChange && (
@@ -26,11 +33,6 @@ export function ModeNow({ asset }: { asset: Asset }) {
           </button>
         )}
       </span>
-      {stated !== undefined && (
-        <span class="quiet" title={w.saidByTitle}>
-          {w.saidBy(stated.person, zone.value.moment(stated.said, pageNow()))}
-        </span>
-      )}
     </div>
   );
 }

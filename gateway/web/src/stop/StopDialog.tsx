@@ -163,7 +163,8 @@ function Form({ about, close }: { about: Opened; close: () => void }) {
   const to = useSignal(run.end);
   const busy = useSignal(false);
   const problem = useSignal("");
-  const goesOn = at.value === null && stop.end >= tick.value - OPEN_MS;
+  // As it was when the dialog opened: "until it ends" stays right when it ends meanwhile.
+  const goesOn = useSignal(at.peek() === null && stop.end >= tick.peek() - OPEN_MS).value;
   const span = (a: number, b: number): string =>
     goesOn && b >= stop.end ? `${zone.value.moment(a, tick.value)} – ${w.untilItEnds}` : `${zone.value.moment(a, tick.value)} – ${zone.value.moment(b, tick.value)}`;
 
