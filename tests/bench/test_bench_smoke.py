@@ -89,7 +89,7 @@ def test_a_twin_that_acknowledges_too_early_is_seen(need: Callable[[str], str]) 
     need("mosquitto")
     told = bench(
         "chaos", "--seconds", 5, "--kills", 3, "--victims", "twin", "--rate", 500,
-        "--bug", "ack-early", "--drain", 8,
+        "--bug", "ack-early", "--drain", 5,
     )  # fmt: skip
     assert told["bug"] == "ack-early"
     assert told["missing"] > 0
