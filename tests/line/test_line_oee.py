@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Locator
+from playwright.sync_api import Browser, Locator, Route
 
 from tests.deploy.demo_support import Demo
 from tests.line.browser_support import Visit
@@ -161,6 +161,61 @@ def test_the_product_is_set_from_now_on(visit: Visit) -> None:
         dialog.get_by_role("button", name="Save").click()
         dialog.wait_for(state="detached")
         page.locator(".product-now").get_by_text(product).wait_for()
+
+
+def test_a_mode_is_stated_and_taken_back(visit: Visit, need: Callable[[str], str]) -> None:
+    visit.open("/machine/saw", lang="en")
+    page = visit.page
+    now = page.locator(".mode-now")
+    for mode, shown in (("changeover", "changeover"), ("Take it back", "not stated")):
+        now.get_by_role("button", name="Change").click()
+        dialog = page.get_by_role("dialog")
+        dialog.get_by_role("radio", name=re.compile(mode)).check()
+        if mode == "Take it back":
+            assert visit.axe(need("axe-core")) == []
+        dialog.get_by_role("button", name="Save").click()
+        dialog.wait_for(state="detached")
+        now.get_by_text(shown).wait_for()
+        assert now.get_by_text("engineer").count() == (shown == "changeover")
+    assert visit.fits()
+
+
+def test_a_reason_holds_until_the_stop_ends(visit: Visit) -> None:
+    """The press waits for parts most of the time: a stop that is on, the dialog's own choice."""
+    visit.open("/line/housings", lang="en")
+    page = visit.page
+    body: dict[str, Any] = {}
+
+    def answer(route: Route) -> None:
+        body.update(route.request.post_data_json)
+        route.continue_()
+
+    page.route(
+        "**/api/reasons", lambda r: answer(r) if r.request.method == "POST" else r.continue_()
+    )
+    going_on = page.get_by_role("dialog").get_by_text("The stop goes on")
+    band = page.get_by_role("slider", name=re.compile("^Press"))
+    until = time.monotonic() + 120
+    while not going_on.count():
+        assert time.monotonic() < until, "the press never stands"
+        page.keyboard.press("Escape")
+        page.wait_for_function("() => !document.querySelector('dialog')")
+        band.focus()
+        band.press("Shift+End")
+        band.press("Enter")
+        page.get_by_role("dialog").wait_for()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("radio", name="No material").check()
+    dialog.get_by_role("button", name="Save").click()
+    dialog.wait_for(state="detached")
+    assert body["end"] is None
+    now = int(time.time() * 1000)
+    [run] = _runs(visit, "press", body["start"], body["start"] + 1)
+    assert run["reason"]["code"] == body["code"]
+    runs = _runs(visit, "press", body["start"], now)
+    told = [r["state"] != 6 for r in runs]
+    first = told.index(False) if False in told else len(told)
+    assert [r["reason"] is not None for r in runs] == [n < first for n in range(len(runs))]
 
 
 def test_oee_shows_the_number_with_its_coverage(visit: Visit) -> None:
