@@ -4,7 +4,7 @@ import asyncio
 import logging
 from functools import partial
 
-from plant.errors import ConfigError, Unavailable
+from plant.errors import ConfigError
 from plant.flow.port import HistorianWriter, Ports
 from plant.flow.supervisor import Supervisor
 from plant.model.plant import TWIN, Plant
@@ -92,10 +92,6 @@ async def _serve(plant: Plant, ports: Ports, writer: HistorianWriter) -> None:
             await asyncio.to_thread(copy.close)
         if figures is not None:
             await asyncio.to_thread(figures.close)
-    try:
-        writer.retain(clock.now(), force=True)
-    except Unavailable as error:
-        log.warning("not sealed: %s", error)
 
 
 def _copy(plant: Plant, ports: Ports, writer: HistorianWriter) -> Copy | None:
