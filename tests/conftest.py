@@ -91,6 +91,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[SERVICES] = Services()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Browser tests last: Playwright keeps an event loop running until its fixture ends."""
+    items.sort(key=lambda item: "tests/line/" in item.nodeid)
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Make influxd, if a test wants it, before the time of any test runs."""
     if session.config.option.collectonly or build.present():

@@ -102,7 +102,7 @@ async def test_what_does_not_exist_is_said_clearly(rig: Rig) -> None:
         back = {"path": "saw/current", "start": 10, "end": 5}
         assert (await client.get("/api/history", params=back)).status_code == 422
         assert (await client.get("/api/nothing")).status_code == 404
-        other = await client.get("/api/mode")
+        other = await client.get("/api/logout")
         assert (other.status_code, other.headers["allow"]) == (405, "POST")
         schema = (await client.get("/api/openapi.json")).json()
         assert "/api/history" in schema["paths"]

@@ -14,7 +14,7 @@ import type { Period, Span } from "./period";
 function sentence(row: Kpi): string {
   const w = words.value;
   const name = say(row.name) || `${zone.value.date(row.start)} ${zone.value.minute(row.start)}`;
-  const figure = row.why_not === null ? `${w.oee} ${printShare(row.oee)}` : say(row.why_not);
+  const figure = row.why_not === null ? `${w.oee} ${printShare(row.oee, 0)}` : say(row.why_not);
   return `${name}: ${figure}, ${w.coverageOf(printCoverage(row.coverage))}`;
 }
 
