@@ -119,3 +119,31 @@ def test_nothing_stored_is_said(tmp_path, capsys):
     out = tmp_path / "out"
     assert kaikou("export", file, "--data", tmp_path / "d", "--to", out) == 3
     assert "no historian" in capsys.readouterr().err
+
+
+INFLUX = """\
+kaikou: 1
+enterprise: acme
+site: {id: one, name: {zh: 一, en: One}, timezone: Asia/Shanghai}
+simulated: true
+historian: {kind: influxdb, url: "URL", org: "ORG", prefix: "PREFIX", token: "${KAIKOU_TEST_TOKEN}"}
+"""
+
+
+def test_into_influxdb_and_out_of_it(stored, influx, influx_prefix, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("KAIKOU_TEST_TOKEN", influx.token)
+    file, data = stored
+    new = tmp_path / "influx.yaml"
+    text = INFLUX.replace("URL", influx.url).replace("ORG", influx.org)
+    new.write_text(text.replace("PREFIX", influx_prefix), "utf-8")
+    assert main(["init", "influxdb", str(new)]) == 0
+    to_data = tmp_path / "d2"
+    assert kaikou("migrate", file, "--data", data, "--to", new, "--to-data", to_data) == 0
+    first = capsys.readouterr().out.splitlines()[-1]
+    assert "1000 samples, 1 other records" in first
+    assert kaikou("export", new, "--data", to_data, "--to", tmp_path / "out") == 0
+    checksum = first.partition("checksum ")[2].partition(":")[0]
+    assert checksum in capsys.readouterr().out
+    back = plant(tmp_path / "back")
+    assert kaikou("import", back, "--data", tmp_path / "d3", "--from", tmp_path / "out") == 0
+    assert "every row is there" in capsys.readouterr().out
