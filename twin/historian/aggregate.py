@@ -11,7 +11,7 @@ from plant.flow.port import Aggregate, Series
 from plant.flow.sample import Float64, Int64, SampleBatch
 from plant.flow.status import is_bad
 from plant.model.signal import SignalKind
-from twin.historian.cell import Cells, Rules, bucket_of, cells_of
+from twin.historian.cell import Cells, Rules, bucket_of, cells_alone
 from twin.historian.join import carry, coarser
 
 
@@ -72,14 +72,7 @@ def rules_of(series: Series) -> Rules:
 
 def window_cells(rows: SampleBatch, edges: Int64, series: Series) -> Cells:
     """Cells of the rows of one signal, whatever its number, between some edges."""
-    alone = SampleBatch(
-        np.zeros(len(rows), np.int32),
-        rows.source_time,
-        rows.value,
-        rows.status,
-        rows.received_time,
-    )
-    return cells_of(alone, edges, rules_of(series))
+    return cells_alone(rows, edges, rules_of(series))
 
 
 def aggregate_cells(

@@ -143,6 +143,18 @@ class Rules:
         return np.where(self.counter[signal], step, 0.0)
 
 
+def cells_alone(rows: SampleBatch, edges: Int64, rules: "Rules") -> Cells:
+    """Cells of the rows of one signal, whatever its number; ``rules`` are those of signal 0."""
+    alone = SampleBatch(
+        np.zeros(len(rows), np.int32),
+        rows.source_time,
+        rows.value,
+        rows.status,
+        rows.received_time,
+    )
+    return cells_of(alone, edges, rules)
+
+
 def cells_of(rows: SampleBatch, edges: Int64, rules: Rules) -> Cells:
     """Cells of rows sorted by signal and source time, newest only, none outside the edges.
 

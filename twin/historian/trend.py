@@ -15,7 +15,7 @@ from plant.flow.port import Trend
 from plant.flow.sample import Float64, Int64, SampleBatch, UInt32
 from plant.flow.status import is_bad
 from plant.model.signal import SignalKind
-from twin.historian.cell import Cells, Rules, cells_of
+from twin.historian.cell import Cells, Rules, cells_alone
 from twin.historian.join import coarser
 
 MINUTE_MS = 60_000
@@ -110,7 +110,7 @@ def m4(cells: Cells) -> Points:
     """Of every cell the first, last, least and greatest row, and its very last where Bad.
 
     >>> rows = SampleBatch.of([0] * 5, range(5), [1.0, 9.0, 0.0, 2.0, 5.0], [0, 0, 0, 0, 1 << 31])
-    >>> m4(cells_of(rows, np.array([0, 8]), Rules.of())).time.tolist()
+    >>> m4(cells_alone(rows, np.array([0, 8]), Rules.of())).time.tolist()
     [0, 1, 2, 3, 4]
     """
     some = np.flatnonzero(~np.isnan(cells.last))
@@ -165,14 +165,7 @@ def cell_trend(held: SampleBatch, cells: Cells, plan: Plan, tier: str) -> Trend:
 
 def trend_cells(rows: SampleBatch, plan: Plan, width_ms: int) -> Cells:
     """Cells of a signal's rows inside the range, for ``cell_trend``."""
-    alone = SampleBatch(
-        np.zeros(len(rows), np.int32),
-        rows.source_time,
-        rows.value,
-        rows.status,
-        rows.received_time,
-    )
-    return cells_of(alone, plan.edges(width_ms), _PLAIN)
+    return cells_alone(rows, plan.edges(width_ms), _PLAIN)
 
 
 def trend_of_rows(

@@ -4,7 +4,6 @@
 lock only while it takes what to seal and while it names the new file in the manifest.
 """
 
-import fcntl
 import math
 import threading
 import time
@@ -23,6 +22,7 @@ from plant.flow.port import Changes, Commit, Mark, Series
 from plant.flow.sample import Gap, Int32, Int64, SampleBatch
 from twin.historian.dirt import Dirt, Touched
 from twin.historian.duplicate import new_rounds
+from twin.historian.guard import Guard
 from twin.historian.hot import HotLog, decode_hot, encode_hot
 from twin.historian.record import write_records
 from twin.historian.segment import SignalSpans, connect, newest, scan
@@ -50,13 +50,7 @@ class EmbeddedWriter:
         self.settings = settings
         self.lock = threading.RLock()
         self._files = threading.RLock()
-        folder.mkdir(parents=True, exist_ok=True)
-        self._guard = (folder / "writer.lock").open("w")
-        try:
-            fcntl.flock(self._guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            self._guard.close()
-            raise Unavailable(f"another process writes to the historian in {folder}") from error
+        self._guard = Guard(folder)
         try:
             self.database = open_writable(folder)
         except BaseException:

@@ -4,7 +4,6 @@
 two requests, three with events: raw rows, events and gap records, then the mark bucket.
 """
 
-import fcntl
 import logging
 import threading
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ import numpy as np
 from plant.errors import Unavailable
 from plant.flow.port import Changes, Commit, Mark, Series
 from plant.flow.sample import Int32, SampleBatch
+from twin.historian.guard import Guard
 from twin.historian.influx import flux
 from twin.historian.influx.journal import (
     HOUR_MS,
@@ -63,13 +63,7 @@ class InfluxWriter:
         self.settings = settings
         self.lock = threading.RLock()
         self.tiers = threading.Lock()
-        folder.mkdir(parents=True, exist_ok=True)
-        self._guard = (folder / "writer.lock").open("w")
-        try:
-            fcntl.flock(self._guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            self._guard.close()
-            raise Unavailable(f"another process writes to the historian of {folder}") from error
+        self._guard = Guard(folder)
         try:
             self.server = Server(settings)
         except BaseException:
