@@ -1,7 +1,7 @@
 """An InfluxDB historian for tests: opened on fresh buckets of the run's server."""
 
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.influx import Influx
 from plant.flow.port import Series
@@ -11,6 +11,9 @@ from twin.historian.influx.config import Influx as Settings
 from twin.historian.influx.reader import InfluxReader
 from twin.historian.influx.server import Server
 from twin.historian.influx.writer import InfluxWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 HOUR = 3_600_000
 DAY = 24 * HOUR

@@ -69,7 +69,7 @@ async def stranger(kit):
     async with MqttClient(kit.plant.broker, "stranger") as client:
         await client.subscribe([(state_topic(kit.plant.host_id), 1)])
         async with asyncio.timeout(15):  # what was said before the twin listens is lost
-            while not any([parse_state(m.payload)[0] for m in await client.receive()]):
+            while not any(parse_state(m.payload)[0] for m in await client.receive()):
                 pass
         yield Stranger(client)
 

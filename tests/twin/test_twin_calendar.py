@@ -24,8 +24,8 @@ HOUR = 3_600_000
 SHANGHAI, BERLIN = ZoneInfo("Asia/Shanghai"), ZoneInfo("Europe/Berlin")
 
 
-def ms(zone, *wall):
-    return int(datetime(*wall, tzinfo=zone).timestamp()) * 1000
+def ms(zone, year, month, day, hour=0, minute=0):
+    return int(datetime(year, month, day, hour, minute, tzinfo=zone).timestamp()) * 1000
 
 
 @pytest.mark.parametrize("year", [2025, 2026])

@@ -37,7 +37,8 @@ def band(reader, start, end, known_at=None):
 def test_runs_are_joined_clipped_and_unknown_where_nothing_is_known(tmp_path):
     bad = int(StatusCode.BadNoCommunication)
     rows = [
-        *(("state", t, EXECUTE, 0) for t in (1000, 1800)), ("mode", 1000, 1, 0), ("mode", 2000, 1, 0),
+        *(("state", t, EXECUTE, 0) for t in (1000, 1800)),
+        ("mode", 1000, 1, 0), ("mode", 2000, 1, 0),
         ("waiting", 1000, 0, 0), ("state", 2400, SUSPENDED, 0), ("waiting", 2400, 1, 0),
         ("waiting", 2600, 2, 0), ("state", 2800, np.nan, bad), ("state", 2900, 0, 0),
         ("state", 3000, EXECUTE, 0),
