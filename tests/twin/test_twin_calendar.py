@@ -72,7 +72,7 @@ def test_a_night_shift_belongs_to_the_date_on_which_it_starts():
     ("day", "hours"), [((2026, 3, 28), 7), ((2026, 10, 24), 9), ((2026, 11, 21), 8)]
 )
 def test_a_shift_over_a_change_of_clocks_is_as_long_as_the_wall_clock_makes_it(day, hours):
-    start = ms(BERLIN, *day, hour=22)
+    start = ms(BERLIN, day[0], day[1], day[2], 22)
     found = shifts(Calendar(THREE), BERLIN, start, start + 1)
     assert [(s.id, (s.end - s.start) // HOUR) for s in found] == [("night", hours)]
 
