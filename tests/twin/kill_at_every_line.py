@@ -31,9 +31,6 @@ DAY = 86_400_000
 T0 = 20_000 * DAY
 NOW = T0 + 7 * DAY
 WATCHED = str(Path(sys.modules["twin.historian"].__file__).parent)
-shelf._JOIN = 3
-adopt._BIG_PAGE = 3
-retain.RETIRED_KEEP_S = 10**9  # what another moment would remove makes no difference here
 
 
 def first_commits():
@@ -226,6 +223,9 @@ def main(base):
     print(json.dumps({"lines": len(lines), "killed": sum(done), "states": done, "wrong": wrong}))
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # not where doctests are only looked for
     np.seterr(all="raise")
+    shelf._JOIN = 3
+    adopt._BIG_PAGE = 3
+    retain.RETIRED_KEEP_S = 10**9  # what another moment would remove makes no difference here
     main(Path(sys.argv[1]))
