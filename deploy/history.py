@@ -14,7 +14,7 @@ from plant.errors import ConfigError, Unavailable
 from plant.flow.port import Commit, HistorianReader, HistorianWriter, Mark
 from plant.flow.sample import SampleBatch
 from plant.model.plant import Plant
-from twin.service import claim as claim_historian
+from twin.service import claimed
 from twin.transfer.bundle import Bundle, Choice, Format
 from twin.transfer.follow import COPY, follow, identity, pages, verify
 from twin.transfer.tally import Tally
@@ -93,16 +93,7 @@ class Store:
         """For writing; the twin must not run."""
         kind: Any = self.plant.historian
         self.place.mkdir(parents=True, exist_ok=True)
-        try:
-            writer: HistorianWriter = kind.writer(self.place)
-        except Unavailable as error:
-            raise Unavailable(f"{error}; stop the plant first") from error
-        try:
-            claim_historian(writer, self.plant)
-        except ConfigError:
-            writer.close()
-            raise
-        return closing(writer)
+        return closing(claimed(lambda: kind.writer(self.place), self.plant))
 
 
 def export(store: Store, folder: Path, format: Format, choice: Choice) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from functools import partial
 
 from plant.errors import ConfigError
@@ -26,12 +27,22 @@ async def run(plant: Plant, ports: Ports) -> None:
     """Run until SIGTERM or SIGINT; what was heard by then is committed before this returns."""
     if ports.writer is None:
         raise ConfigError("the twin needs a historian to write to")
-    writer = ports.writer()
+    writer = claimed(ports.writer, plant)
     try:
-        claim(writer, plant)
         await _serve(plant, ports, writer)
     finally:
         writer.close()
+
+
+def claimed(opener: Callable[[], HistorianWriter], plant: Plant) -> HistorianWriter:
+    """An opened writer that this plant may use; what it may not use is closed again."""
+    writer = opener()
+    try:
+        claim(writer, plant)
+    except BaseException:  # a writer left open would lock out the next try
+        writer.close()
+        raise
+    return writer
 
 
 def claim(writer: HistorianWriter, plant: Plant) -> None:
@@ -98,18 +109,8 @@ def _copy(plant: Plant, ports: Ports, writer: HistorianWriter) -> Copy | None:
     """The second historian, where the plant has one."""
     if ports.copy is None or ports.reader is None:
         return None
-    opened = ports.copy
-
-    def write() -> HistorianWriter:
-        copy = opened()
-        try:
-            claim(copy, plant)
-        except BaseException:  # a writer left open would lock out the next try
-            copy.close()
-            raise
-        return copy
-
-    return Copy(ports.reader, write, identity(writer), ports.clock)
+    opener = partial(claimed, ports.copy, plant)
+    return Copy(ports.reader, opener, identity(writer), ports.clock)
 
 
 async def _derive(derivation: Derivation) -> None:

@@ -22,7 +22,9 @@ class Guard:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             self._file.close()
-            raise Unavailable(f"another process writes to the historian in {folder}") from error
+            raise Unavailable(
+                f"another process writes to the historian in {folder}; stop the plant first"
+            ) from error
 
     def close(self) -> None:
         """Let another process write."""

@@ -43,8 +43,6 @@ TIERS = ("minute", "hour", "day")
 
 MINUTE_MS = 60_000
 HOUR_MS = 3_600_000
-WIDTH_MS = {"minute": MINUTE_MS, "hour": HOUR_MS, "day": DAY_MS}
-"""Of a day: about; a summer time makes it an hour longer or shorter."""
 
 SPARSE_ROWS = 4
 """A minute cell is worth its place where a signal has so many rows a minute on average."""

@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     from twin.historian.influx.server import Server
 
 _PAGE = 100
-_WEEK_S = 7 * 86_400
 
 
 def identify(server: "Server") -> str:
