@@ -1,14 +1,17 @@
 """The ``kaikou`` command."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 from deploy.argument import DEMO_DATA, DEMO_PLANT, add_data, add_plant, data_folder, plant_file
+from deploy.room import PLACE
 from deploy.transfer import add_history
 from plant.errors import ConfigError, Unavailable
+from plant.file import UMASK
 
 ABOUT = """\
 Kaikou gives mute machines a voice: it reads them, mirrors the line they stand in, and says what
@@ -30,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.command is None:
         parser.print_help()
         return 0
+    umask = os.umask(UMASK)
     try:
         code: int = arguments.call(arguments)
     except ConfigError as error:
@@ -38,8 +42,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Unavailable as error:
         print(error, file=sys.stderr)
         return 3
+    except OSError as error:
+        if error.errno not in PLACE:
+            raise
+        print(error, file=sys.stderr)
+        return 3
     except KeyboardInterrupt:
         return 130
+    finally:
+        os.umask(umask)
     return code
 
 

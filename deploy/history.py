@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from deploy.room import HISTORIAN, claim, read_plant
+from deploy.folder import claim
+from deploy.room import HISTORIAN, read_plant
 from plant.errors import ConfigError, Unavailable
 from plant.flow.port import Commit, HistorianReader, HistorianWriter, Mark
 from plant.flow.sample import SampleBatch

@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import json
 import logging
 import os
 import signal
@@ -17,15 +16,23 @@ from typing import Any
 
 from deploy.access import publish_filters
 from deploy.apart import apart
+from deploy.folder import claim, read_clock
 from deploy.kinds import kinds
 from deploy.vault import Vault
 from plant.errors import ConfigError, Unavailable
-from plant.flow.clock import Clock, plant_clock
+from plant.file import make_folder
 from plant.flow.port import HistorianReader, HistorianWriter, Ports
 from plant.model.plant import ANALYTICS, TWIN, Plant
 
 READY_FD = "KAIKOU_READY_FD"
 ATTACHED = "KAIKOU_ATTACHED"
+PLACE = frozenset(
+    (
+        *(errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.ENOSPC, errno.EDQUOT, errno.EROFS),
+        *(errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.EIO),
+    )
+)
+"""Errors of the place, not of the program: a port that is taken, a disk that is full."""
 HISTORIAN = "historian"
 COPY = "historian-copy"
 
@@ -73,36 +80,6 @@ def read_plant(file: Path, data: Path | None = None) -> Plant:
     return load(file, kinds(), {**kept, **os.environ})
 
 
-def read_clock(data: Path) -> Clock:
-    """The plant's clock: real time, or faster where the data folder says so."""
-    try:
-        given = json.loads((data / "clock.json").read_text("utf-8"))
-    except FileNotFoundError:
-        return plant_clock()
-    return plant_clock(int(given["origin"]), float(given["factor"]))
-
-
-def claim(plant: Plant, data: Path) -> None:
-    """Refuse to mix simulated with real values, or two plants, in one data folder."""
-    file = data / "plant.json"
-    mine = {"plant": plant.group, "simulated": plant.simulated}
-    try:
-        theirs = json.loads(file.read_text("utf-8"))
-    except FileNotFoundError:
-        data.mkdir(parents=True, exist_ok=True)
-        new = file.with_suffix(f".{os.getpid()}")
-        new.write_text(json.dumps(mine), "utf-8")
-        new.replace(file)
-        return
-    if theirs != mine:
-        what = "simulated" if theirs["simulated"] else "real"
-        raise ConfigError(
-            f"{data} holds {what} values of plant {theirs['plant']!r}; "
-            f"this is {'simulated' if plant.simulated else 'real'} {plant.group!r}: "
-            "give another folder with --data"
-        )
-
-
 def with_account(plant: Plant, account: str, data: Path) -> Plant:
     """The plant with this process's own account at the embedded broker."""
     if not plant.broker.embedded or plant.broker.username or not account:
@@ -116,7 +93,7 @@ def open_ports(name: str, plant: Plant, data: Path, options: Mapping[str, object
     room = ROOMS[name]
     edge = str(options.get("edge", ""))
     folder = data / {"edge": edge or "edge", "opcua": f"opcua-{edge}"}.get(name, name)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     store, second = (_at_home(s, plant) for s in (plant.historian, plant.copy))
     return Ports(
         clock=read_clock(data),
@@ -143,7 +120,7 @@ def _reader(store: Any, place: Path) -> Callable[[], HistorianReader]:
 
 def _writer(store: Any, place: Path) -> Callable[[], HistorianWriter]:
     def writer() -> HistorianWriter:
-        place.mkdir(parents=True, exist_ok=True)
+        make_folder(place)
         opened: HistorianWriter = store.writer(place)
         return opened
 
@@ -182,7 +159,7 @@ def run_room(name: str, file: Path, data: Path, options: Mapping[str, object]) -
         module = _import(name)
     except ConfigError as error:
         return _say(error, 2)
-    except OSError as error:
+    except (Unavailable, OSError) as error:
         return _say(error, 3)
     _stop_with_parent()
     return _guarded(lambda: asyncio.run(module.run(plant, ports)))
@@ -226,8 +203,7 @@ def _leaves(error: BaseException) -> list[BaseException] | None:
         return found
     if isinstance(error, ConfigError | Unavailable):
         return [error]
-    place = {errno.EADDRINUSE, errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EADDRNOTAVAIL}
-    return [error] if isinstance(error, OSError) and error.errno in place else None
+    return [error] if isinstance(error, OSError) and error.errno in PLACE else None
 
 
 def _say(error: BaseException, code: int) -> int:

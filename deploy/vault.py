@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from plant.file import Damaged, make_folder, read_object, write_object
+
 NAME = "secret.json"
 
 
@@ -37,16 +39,20 @@ class Vault:
             content.setdefault("environment", {}).update(values)
 
     def _read(self) -> dict[str, dict[str, str]]:
-        try:
-            content: dict[str, dict[str, str]] = json.loads(self.path.read_text("utf-8"))
-        except FileNotFoundError:
-            return {}
-        return content
+        how = (
+            "restore it from a copy, or remove it: new passwords are made then, and every room has "
+            "to be started again"
+        )
+        content = read_object(self.path, how) or {}
+        for part, values in content.items():
+            if not isinstance(values, dict) or not all(isinstance(v, str) for v in values.values()):
+                raise Damaged(f"{self.path} is damaged (at {part!r}); {how}")
+        return dict(content)
 
     @contextmanager
     def _open(self) -> Iterator[dict[str, dict[str, str]]]:
         """Read, let change, write when changed; several processes may do so at once."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path.parent)
         lock = os.open(self.path.with_suffix(".lock"), os.O_CREAT | os.O_RDWR, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -54,14 +60,6 @@ class Vault:
             before = json.dumps(content)
             yield content
             if json.dumps(content) != before:
-                self._replace(json.dumps(content, indent=1, sort_keys=True))
+                write_object(self.path, content)
         finally:
             os.close(lock)
-
-    def _replace(self, text: str) -> None:
-        new = self.path.with_suffix(".new")
-        with os.fdopen(os.open(new, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(self.path)

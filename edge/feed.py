@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from plant.errors import Unavailable
+from plant.file import write_whole
 from plant.model.plant import Edge
 from plant.outbox.feed import Feed
 
@@ -19,9 +20,7 @@ async def served(feed: Feed, edge: Edge, folder: Path) -> AsyncIterator[None]:
         return
     async with feed.serve(0) as port:
         file = folder / FILE
-        fresh = file.with_suffix(".new")
-        fresh.write_text(f"{port}\n", "ascii")
-        fresh.replace(file)
+        write_whole(file, f"{port}\n")
         try:
             yield
         finally:

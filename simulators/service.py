@@ -1,7 +1,6 @@
 """The simulators' process: one world, all its devices served at the plant's own addresses."""
 
 import asyncio
-import json
 import logging
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from plant.errors import ConfigError, Unavailable
+from plant.file import Damaged, read_object, set_aside, write_object
 from plant.flow.port import Ports
 from plant.flow.supervisor import Supervisor
 from plant.model.plant import Plant
@@ -75,6 +75,7 @@ class Simulation:
         self._clock = ports.clock
         self._state = ports.data / "world.json"
         self._ledger = Ledger(ports.data)
+        self._foreign = False
         self._options = ports.options
         self.devices: list[Device] = []
         seed = int(str(ports.options.get("seed") or 1))
@@ -101,7 +102,7 @@ class Simulation:
             rows = write_preload(Path(str(file)), recorder, world)
             log.info("ran %d hours ahead: %d first rows", HOURS, rows)
         else:
-            if self._state.exists():  # of another version: the edge goes on counting from before
+            if self._foreign:  # the edge goes on counting from before
                 world.now_ms = self._begin(ANEW_MS)
             world.advance(self._clock.now())
         self._begin_faults()
@@ -142,22 +143,21 @@ class Simulation:
 
     def keep(self, stopped: bool = False) -> None:
         """Save what a restart continues from; ``stopped`` on the way out."""
-        new = self._state.with_suffix(".new")
-        new.write_text(json.dumps({**self.world.snapshot(), "stopped": stopped}), "utf-8")
-        new.replace(self._state)
+        write_object(self._state, {**self.world.snapshot(), "stopped": stopped})
         self._ledger.flush()
 
     def _kept(self) -> Mapping[str, Any] | None:
         """The saved state; None where there is none that this version understands."""
         try:
-            kept: Mapping[str, Any] = json.loads(self._state.read_text("utf-8"))
-            World(self._plant, self.world.now_ms).restore(kept)  # a trial, not to stop half-way
-        except FileNotFoundError:
-            return None
-        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            kept = read_object(self._state, "")
+            if kept is not None:  # a trial, not to stop half-way
+                World(self._plant, self.world.now_ms).restore(kept)
+        except (Damaged, LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as e:
+            self._foreign = True
+            aside = set_aside(self._state)
             log.warning(
-                "%s is not of this version (%s %s): machines and registers begin anew",
-                self._state, type(error).__name__, error,
+                "%s is not of this version or damaged (%s %s) and is kept as %s: machines and "
+                "registers begin anew", self._state, type(e).__name__, str(e)[:200], aside.name,
             )  # fmt: skip
             return None
         return kept

@@ -18,10 +18,12 @@ from pathlib import Path
 
 from deploy.access import OBSERVER, publish_filters
 from deploy.demo.fault import announce
+from deploy.folder import claim
 from deploy.process import Process, Processes, room_command
-from deploy.room import HISTORIAN, ROOMS, claim, read_plant
+from deploy.room import HISTORIAN, ROOMS, read_plant
 from deploy.vault import Vault
 from plant.errors import ConfigError, KaikouError, Unavailable
+from plant.file import make_folder, write_object
 from plant.model.plant import Plant
 
 STOP_ORDER = (
@@ -162,7 +164,7 @@ class Session:
         """Two demos in one data folder would write over each other."""
         import fcntl
 
-        self.data.mkdir(parents=True, exist_ok=True)
+        make_folder(self.data)
         self._lock = (self.data / "demo.lock").open("w")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -179,7 +181,7 @@ class Session:
             now = time.time_ns() // 1_000_000
             if self.factor != 1.0:
                 clock = {"origin": now, "factor": self.factor}
-                (self.data / "clock.json").write_text(json.dumps(clock), "utf-8")
+                write_object(self.data / "clock.json", clock)
         return first
 
     async def _start(self, plant: Plant, processes: Processes, first: bool) -> None:
@@ -205,7 +207,7 @@ class Session:
             await self._ready(processes, [*rest, self._room(processes, "analytics")])
         except Unavailable as error:  # the line is live without them
             self._print(f"  {error}; see {processes.logs}")
-        (self.data / "started.json").write_text(json.dumps({"plant": plant.hash}), "utf-8")
+        write_object(self.data / "started.json", {"plant": plant.hash})
 
     def _room(
         self,

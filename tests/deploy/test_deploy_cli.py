@@ -9,7 +9,8 @@ import pytest
 from deploy.argument import DEMO_PLANT
 from deploy.cli import main
 from deploy.demo.session import environment, free_port, restored
-from deploy.room import claim, read_plant
+from deploy.folder import claim
+from deploy.room import read_plant
 from plant.errors import ConfigError
 
 SECRETS = {"KAIKOU_OPCUA_PASSWORD": "one", "KAIKOU_MILL_PASSWORD": "two"}

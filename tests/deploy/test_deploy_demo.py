@@ -85,6 +85,8 @@ def test_demo_lives_stops_and_goes_on(tmp_path: Path) -> None:
         kept = command("backup", str(tmp_path / "kept.tar"), "--data", str(data))
         assert re.search(r"[1-9]\d+ samples in", kept)
         assert "edge1: trusted: none" in command("trust", "--data", str(data))
+        assert open_to_others(data) == []
+        assert (tmp_path / "kept.tar").stat().st_mode & 0o077 == 0
         assert demo.stop() == 0, demo.said
     finally:
         demo.close()
@@ -99,6 +101,11 @@ def test_demo_lives_stops_and_goes_on(tmp_path: Path) -> None:
         again.close()
     said = command("restore", str(tmp_path / "kept.tar"), "--data", str(tmp_path / "other"))
     assert "covered by gap records" in said
+
+
+def open_to_others(folder: Path) -> list[str]:
+    """Files and folders that another account of this machine may look into."""
+    return [str(f) for f in [folder, *folder.rglob("*")] if f.exists() and f.stat().st_mode & 0o077]
 
 
 def a_reason_goes_to_the_twin_and_comes_back(browser: Browser, now: int) -> None:
