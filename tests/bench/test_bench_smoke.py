@@ -19,8 +19,8 @@ from bench.__main__ import names
 ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 240.0
 SMOKED = {
-    "chaos", "health", "historian", "historian_read", "powercut", "recorded", "road", "states",
-    "twin", "wire",
+    "chaos", "damage", "health", "historian", "historian_read", "powercut", "recorded", "road",
+    "states", "twin", "wire",
 }  # fmt: skip
 LOSSES = ("missing", "doubled", "declared_gaps", "not_served", "stray_files", "cells_wrong")
 BY_HAND = {"start"}
@@ -175,3 +175,9 @@ def test_the_twin_stores_what_it_hears() -> None:
     assert told["size_500"]["samples"] == told["size_100"]["samples"] == 20_000
     assert told["p99_ms"] > 0
     assert told["bare_decode_per_s"] > 0
+
+
+def test_damage_of_any_file_is_told_and_deletes_nothing() -> None:
+    told = bench("damage", "--trials", 0)
+    assert told["trials"] == 0
+    assert {"traceback", "silently_wrong", "deleted_unproven"} <= told.keys()
