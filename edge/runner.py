@@ -4,11 +4,10 @@ A poll starts every ``poll_ms`` of real time, without drift; one that takes long
 it missed and counts them, so polls never pile up. After a failure the runner opens a new session
 and reads at once; when that fails within a poll interval too, the peer is lost and every point is
 Bad: at most two polls and a timeout after its last answer. Then it is tried again with a capped,
-jittered delay.
+jittered delay. An error that nobody expected is the loss of this source and of no other.
 """
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -17,16 +16,16 @@ from pathlib import Path
 from typing import Any
 
 from edge.clock import EdgeClock
+from edge.pace import Pace
 from edge.push import Restatement
+from edge.quality import QualityLog
 from edge.scaling import Scaling
 from edge.source import Answer, Session, Source
 from plant.errors import Unavailable
 from plant.flow.channel import Channel, WhenFull
 from plant.flow.sample import SampleBatch, Text
-from plant.flow.status import is_bad, status_name
-from plant.flow.supervisor import Backoff, Transition
-
-log = logging.getLogger("kaikou.edge")
+from plant.flow.status import is_bad
+from plant.flow.supervisor import Backoff, Fault, Transition, Unexpected, cancellations
 
 _ANSWERS = 64
 """Answers that may wait between adapter and conditioning."""
@@ -46,6 +45,8 @@ class Count:
     opened: int = 0
     lost: int = 0
     """How often the peer was given up."""
+    unexpected: int = 0
+    """Sessions that ended in an error nobody expected."""
     dropped: int = 0
     """Samples that the channel to conditioning had no room for."""
 
@@ -69,6 +70,7 @@ class Runner:
     """One source and what is read from it; answers go into ``answers``.
 
     stagger  part of a poll interval (0 to 1) that the first poll waits
+    names    of the points in the log; their numbers where nothing is given
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class Runner:
         clock: EdgeClock,
         folder: Path,
         stagger: float = 0.0,
+        names: Sequence[str] = (),
     ) -> None:
         self.name = name
         self.source = source
@@ -95,8 +98,11 @@ class Runner:
         self._phase_s = self._period_s * (stagger % 1.0)
         self._push = None if source.poll_ms else Restatement(len(points))
         self._transition = Transition(f"source {name}")
-        self._told = ""
-        self._due = 0.0
+        self._unexpected = Unexpected(f"source {name}")
+        names = names or [f"point {number}" for number in range(len(points))]
+        self._quality = QualityLog(name, names)
+        self._pace = Pace(name, source.poll_ms)
+        self._cancellations = 0
 
     @property
     def lost(self) -> bool:
@@ -112,10 +118,12 @@ class Runner:
             while True:
                 polls = self.count.polls
                 try:
-                    await self._converse(limit_s)
+                    with self._unexpected.caught():
+                        await self._converse(limit_s)
                 except Unavailable as error:
                     self.count.failed += 1
-                    if self.count.polls > polls:
+                    self.count.unexpected = self._unexpected.count
+                    if self.count.polls > polls and not isinstance(error, Fault):
                         backoff.reset()
                         if self._period_s and not self.lost:
                             limit_s = self._period_s
@@ -128,6 +136,7 @@ class Runner:
 
     async def _converse(self, limit_s: float | None) -> None:
         """Open a session and read until it fails; ``limit_s`` bounds the first answer."""
+        self._cancellations = cancellations()
         async with AsyncExitStack() as stack:
             try:
                 async with asyncio.timeout(limit_s):
@@ -137,26 +146,29 @@ class Runner:
                     self.count.opened += 1
                     if self._push is not None:
                         self._push.opened()
-                    self._due = asyncio.get_running_loop().time()
-                    answer = await _read(session)
+                    self._pace.begin()
+                    answer = await self._read(session)
             except TimeoutError as error:
                 raise Unavailable("no answer") from error
             while True:
                 await self._take(answer)
-                await self._turn()
-                answer = await _read(session)
+                if self._period_s:
+                    self.count.skipped += await self._pace.turn()
+                answer = await self._read(session)
 
-    async def _turn(self) -> None:
-        """Wait for the next turn; turns that are past are skipped and counted."""
-        if not self._period_s:
-            return
-        now = asyncio.get_running_loop().time()
-        self._due += self._period_s
-        if self._due < now:
-            missed = int((now - self._due) / self._period_s) + 1
-            self.count.skipped += missed
-            self._due += missed * self._period_s
-        await asyncio.sleep(self._due - now)
+    async def _read(self, session: Session) -> Answer:
+        """Read; a cancellation that got lost on the way still counts.
+
+        ``asyncio.wait_for`` of Python 3.11, on which asyncua waits, forgets one that comes in the
+        same turn of the loop as the answer.
+        """
+        answer = await session.read()
+        if cancellations() > self._cancellations:
+            raise asyncio.CancelledError
+        problem = answer.misfit(len(self._points), polled=self._period_s > 0)
+        if problem:
+            raise RuntimeError(problem)
+        return answer
 
     async def _take(self, answer: Answer) -> None:
         if not answer.alive:
@@ -165,12 +177,13 @@ class Runner:
         self.count.polls += 1
         self._transition.up()
         samples, texts = self.scaling.sort(answer)
+        self._quality.see(samples.signal, samples.status, answer.why)
         trusted = self._clock.trusted
         if self._push is not None:
             samples = self._push.add(samples, self._clock.now())
             trusted = True
         batch = self.scaling.apply(samples, self._clock, trusted=trusted)
-        self._look_for_bad(batch)
+        self.count.bad += int(is_bad(batch.status).sum())
         await self._put(batch, self.scaling.texts(texts), good=True)
 
     async def _lose(self, error: Unavailable) -> None:
@@ -178,7 +191,7 @@ class Runner:
             return
         self.count.lost += 1
         self._transition.down(error)
-        self._told = ""
+        self._quality.forget()
         now = self._clock.now()
         if self._push is not None:
             self._push.lose(now)
@@ -192,30 +205,3 @@ class Runner:
         self._sizes.append(len(batch) + len(texts))
         read = Read(batch, texts, self._clock.now(), good, self._clock.trusted)
         await self.answers.put(read)
-
-    def _look_for_bad(self, batch: SampleBatch) -> None:
-        """Count Bad points; say once in the log that there are some, and why."""
-        bad = is_bad(batch.status)
-        told = ""
-        if bad.any():
-            self.count.bad += int(bad.sum())
-            told = ", ".join(sorted({status_name(int(s)) for s in batch.status[bad]}))
-        if self._push is None and told != self._told:
-            if told:
-                log.warning("source %s: %d values are Bad: %s", self.name, int(bad.sum()), told)
-            else:
-                log.info("source %s: no value is Bad any more", self.name)
-            self._told = told
-
-
-async def _read(session: Session) -> Answer:
-    """Read; a cancellation that got lost on the way still counts.
-
-    ``asyncio.wait_for`` of Python 3.11, on which pymodbus and asyncua wait, forgets one that comes
-    in the same turn of the loop as the answer.
-    """
-    answer = await session.read()
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
-    return answer

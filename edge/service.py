@@ -134,6 +134,7 @@ class EdgeNode:
                     clock=self._clock,
                     folder=folder,
                     stagger=number / len(of),
+                    names=[f"{s.path} at {s.reading.at}" for s in signals if s.reading is not None],
                 )
             )
         return runners

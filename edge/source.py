@@ -6,10 +6,11 @@ counters are the runner's (``edge.runner``), the same for every protocol.
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+import numpy as np
 from pydantic import BaseModel
 
 from plant.flow.clock import Clock
@@ -21,13 +22,31 @@ class Answer:
     """What one read brought: samples, and strings where the source has any.
 
     ``signal`` of both counts in the points the session was opened with. Values are raw (before
-    scale and offset); a point that could not be read or decoded is NaN with a Bad status.
+    scale and offset); a point that could not be read or decoded is NaN with a Bad status. An answer
+    to a poll holds every point once.
     """
 
     samples: SampleBatch
     texts: Sequence[Text] = ()
     alive: bool = True
     """False where the peer is lost and the session tries by itself to get it back."""
+    why: Mapping[int, str] = field(default_factory=dict)
+    """Point -> why it is Bad or Uncertain, in the words of whoever installs the device."""
+
+    def misfit(self, count: int, *, polled: bool) -> str:
+        """What is wrong with it as an answer for ``count`` points; "" where nothing is."""
+        signal = self.samples.signal
+        if len(signal) and not 0 <= signal.min() <= signal.max() < count:
+            return f"an answer for points {signal.min()} to {signal.max()} of {count}"
+        if any(not 0 <= t.signal < count for t in self.texts):
+            return f"a text for a point that is none of {count}"
+        if polled and self.alive:
+            told = np.bincount(signal, minlength=count)
+            for text in self.texts:
+                told[text.signal] += 1
+            if (told != 1).any():
+                return f"{int(told.sum())} values for {count} points"
+        return ""
 
 
 class Session(Protocol):

@@ -6,7 +6,8 @@ KaikouError
 ├── DecodeError    the peer is there, one answer makes no sense: Bad with reason, count it
 └── Rejected       the peer refused rows or a command: say which and why, never retry
 
-Anything else is a bug and ends the process.
+Anything else is a bug. It ends the unit it happened in (a source, a viewer, a method), which begins
+anew (``plant.flow.supervisor.Unexpected``); only in the core of a process does it end the process.
 """
 
 from dataclasses import dataclass, field

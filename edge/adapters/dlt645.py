@@ -19,6 +19,7 @@ from plant.flow.clock import Clock
 from plant.flow.sample import Float64, Int64, SampleBatch, UInt32
 from plant.flow.status import StatusCode
 from plant.flow.supervisor import Backoff
+from plant.model.host import Host
 
 
 class MeterPoint(BaseModel):
@@ -65,6 +66,9 @@ class MeterPoint(BaseModel):
             raise ValueError(f"{item!r} is no data item we know; see edge/adapters/dlt645.yaml")
         return item.upper()
 
+    def __str__(self) -> str:
+        return f"{self.meter} {self.item}" + (f" {self.part}" if self.part else "")
+
     @model_validator(mode="after")
     def _part(self) -> "MeterPoint":
         item = ITEMS.find(self.item)
@@ -86,7 +90,7 @@ class Dlt645(BaseModel):
     Point: ClassVar[type[BaseModel]] = MeterPoint
 
     kind: Literal["dlt645"] = "dlt645"
-    host: str = Field(min_length=1, description="of the serial-to-TCP server")
+    host: Host = Field(description="of the serial-to-TCP server")
     port: int = Field(ge=1, le=65535, description="its TCP port")
     poll_ms: int = Field(default=5000, ge=100, description="real ms between polls of all points")
     baud: Literal[600, 1200, 2400, 4800, 9600, 19200, 38400] = Field(

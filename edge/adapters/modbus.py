@@ -16,6 +16,7 @@ from plant.errors import DecodeError, Unavailable
 from plant.flow.clock import Clock
 from plant.flow.sample import Float64, Int64, SampleBatch, UInt32
 from plant.flow.status import StatusCode
+from plant.model.host import Host
 
 _EXCEPTION = {
     1: StatusCode.BadConfigurationError,  # illegal function
@@ -39,7 +40,7 @@ class Modbus(BaseModel):
     Point: ClassVar[type[BaseModel]] = RegisterPoint
 
     kind: Literal["modbus"] = "modbus"
-    host: str = Field(min_length=1, description="of the device or gateway")
+    host: Host = Field(description="of the device or gateway")
     port: int = Field(default=502, ge=1, le=65535, description="its TCP port")
     unit: int = Field(default=1, ge=0, le=255, description="unit id (slave address)")
     poll_ms: int = Field(default=1000, ge=10, description="real ms between polls")

@@ -122,6 +122,9 @@ class RegisterPoint(BaseModel):
             raise ValueError(f"{self.type} at {first} runs over the last register, 65535")
         return self
 
+    def __str__(self) -> str:
+        return self.address if self.bit is None else f"{self.address} bit:{self.bit}"
+
     @property
     def span(self) -> tuple[Table, int, int]:
         """Table, first address, address after the last."""

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from edge.source import Session
 from plant.errors import ConfigError
 from plant.flow.clock import Clock
+from plant.model.host import host_problem
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -82,6 +83,8 @@ class OpcUa(BaseModel):
         parts = urlsplit(self.url)
         if parts.scheme != "opc.tcp" or not parts.hostname or not parts.port:
             raise ValueError(f"{self.url!r}: write 'opc.tcp://host:port/path'")
+        if problem := host_problem(parts.hostname):
+            raise ValueError(problem)
         if parts.username or parts.password:
             raise ValueError("the user goes into 'user' and 'password', not into the url")
         if self.lab and parts.hostname not in _LOOPBACK:

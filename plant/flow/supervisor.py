@@ -4,6 +4,10 @@ A ``Supervisor`` is a TaskGroup with three habits: it retries what raised ``Unav
 capped, jittered delay and logs transitions, not repetitions; on stop it ends sources first and
 lets the closing of their channels travel downstream; after a deadline it cancels the stragglers
 and names them.
+
+An error that nobody expected is a bug. ``Unexpected`` keeps it to the unit it happened in (a
+source, a viewer, a method): told once with its traceback, counted, and turned into ``Unavailable``,
+so whoever retries that unit begins it anew with back-off. This is the one broad ``except``.
 """
 
 import asyncio
@@ -11,11 +15,12 @@ import logging
 import random
 import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from types import TracebackType
 from typing import Self
 
-from plant.errors import Unavailable
+from plant.errors import ConfigError, KaikouError, Unavailable
 
 log = logging.getLogger("kaikou.supervisor")
 
@@ -77,6 +82,92 @@ class Transition:
             self._lost_at = None
 
 
+class Fault(Unavailable):
+    """A unit ended in an error that nobody expected; ``__cause__`` is that error."""
+
+
+class Unexpected:
+    """Errors that nobody expected in one supervised unit.
+
+    >>> unexpected = Unexpected("source press")
+    >>> try:
+    ...     with unexpected.caught():
+    ...         [][0]
+    ... except Unavailable as error:
+    ...     print(error, "|", unexpected.count)
+    IndexError: list index out of range | 1
+    """
+
+    MOST_TOLD = 20
+    """Different errors of one unit that are told with their traceback."""
+
+    def __init__(self, name: str) -> None:
+        self.count = 0
+        self._name = name
+        self._told: set[tuple[type[BaseException], str, int]] = set()
+
+    @contextmanager
+    def caught(self) -> Iterator[None]:
+        """Run a unit: what it raises is ``Unavailable``, a ``Fault`` where nobody expected it.
+
+        Cancellation, the wish to exit, want of memory and ``ConfigError`` pass as they are, also
+        where they come out of a task group. The errors of a group count as one.
+        """
+        before = cancellations()
+        try:
+            yield
+        except Exception as error:
+            # a task group of Python 3.11 leaves one behind when a member of it failed
+            if cancellations() > before and not isinstance(error, ExceptionGroup):
+                raise asyncio.CancelledError from error
+            told = self._judge(error)
+            if told is error:
+                raise
+            raise told from error
+
+    def _judge(self, error: Exception) -> Exception:
+        """What to raise instead."""
+        causes = list(_causes(error))
+        graver = [c for c in causes if isinstance(c, (ConfigError, MemoryError))]
+        if graver:
+            return graver[0]
+        foreign = [c for c in causes if not isinstance(c, KaikouError)]
+        if not foreign:
+            known = next((c for c in causes if isinstance(c, Unavailable)), None)
+            return known or Unavailable(str(causes[0]))
+        self._tell(foreign[0])
+        return Fault(f"{type(foreign[0]).__name__}: {foreign[0]}"[:500])
+
+    def _tell(self, error: Exception) -> None:
+        self.count += 1
+        trace = error.__traceback__
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        place = ("", 0) if trace is None else (trace.tb_frame.f_code.co_filename, trace.tb_lineno)
+        key = (type(error), *place)
+        if key not in self._told and len(self._told) < self.MOST_TOLD:
+            self._told.add(key)
+            log.error("%s: an error nobody expected; please report it", self._name, exc_info=error)
+
+
+def cancellations() -> int:
+    """How often the current task was told to stop; 0 where no loop runs."""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        return 0
+    return 0 if task is None else task.cancelling()
+
+
+def _causes(error: Exception) -> Iterator[Exception]:
+    """The errors in a group of groups, or the error itself."""
+    if isinstance(error, ExceptionGroup):
+        for part in error.exceptions:
+            yield from _causes(part)
+    else:
+        yield error
+
+
 class Supervisor:
     """Owns the tasks of one process.
 
@@ -113,18 +204,26 @@ class Supervisor:
             if self._reaper:
                 self._reaper.cancel()
 
-    def start(self, name: str, run: Run, retry: bool = False) -> asyncio.Task[None]:
-        """A task that ends by itself once its input is closed."""
+    def start(
+        self, name: str, run: Run, retry: bool = False, contained: bool = False
+    ) -> asyncio.Task[None]:
+        """A task that ends by itself once its input is closed.
+
+        retry      ``Unavailable`` makes it start again after a delay
+        contained  so does an error nobody expected; else that ends the process
+        """
         task = self._group.create_task(
-            self._supervise(name, run) if retry else _plain(run), name=name
+            self._supervise(name, run, contained) if retry or contained else _plain(run), name=name
         )
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def source(self, name: str, run: Run, retry: bool = True) -> asyncio.Task[None]:
+    def source(
+        self, name: str, run: Run, retry: bool = True, contained: bool = False
+    ) -> asyncio.Task[None]:
         """A task that ``stop`` cancels; ``Unavailable`` makes it start again after a delay."""
-        task = self.start(name, run, retry)
+        task = self.start(name, run, retry, contained)
         self._sources.add(task)
         task.add_done_callback(self._sources.discard)
         return task
@@ -154,8 +253,9 @@ class Supervisor:
         for task in list(self._tasks):
             task.cancel()
 
-    async def _supervise(self, name: str, run: Run) -> None:
+    async def _supervise(self, name: str, run: Run, contained: bool) -> None:
         backoff = Backoff()
+        caught = Unexpected(name).caught if contained else nullcontext
         transition = Transition(name)
 
         def settled() -> None:
@@ -165,7 +265,8 @@ class Supervisor:
         while not self.stopping.is_set():
             works = asyncio.get_running_loop().call_later(self._settled_s, settled)
             try:
-                await run()
+                with caught():
+                    await run()
             except Unavailable as error:
                 transition.down(error)
             else:

@@ -16,6 +16,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from plant.model.host import Host
 from plant.model.reason import ReasonKind
 from plant.model.signal import SignalKind
 
@@ -53,7 +54,7 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 class BrokerShape(Shape):
     """The MQTT broker."""
 
-    host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"
     port: Port = 1883
     embedded: bool = Field(False, description="run by kaikou itself, on loopback only")
     username: str | None = None
@@ -80,7 +81,7 @@ class OpcUaUserShape(Shape):
 class OpcUaShape(Shape):
     """The OPC UA server of an edge."""
 
-    host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"
     port: Port = 4840
     users: tuple[OpcUaUserShape, ...] = Field((), description="nobody is anonymous")
     assets: tuple[Slug, ...] = Field((), description="what it shows; empty: all it can")
@@ -93,7 +94,7 @@ class OpcUaShape(Shape):
 class GatewayShape(Shape):
     """Where people reach the plant."""
 
-    host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"
     port: Port = 8080
     tls_cert: str | None = None
     tls_key: str | None = None

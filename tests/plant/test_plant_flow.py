@@ -7,14 +7,14 @@ import time
 import numpy as np
 import pytest
 
-from plant.errors import ConfigError, Unavailable
+from plant.errors import ConfigError, DecodeError, Unavailable
 from plant.flow.channel import Channel, Closed, WhenFull
 from plant.flow.clock import ManualClock, PlantClock, UtcClock, plant_clock
 from plant.flow.live import LiveTable, SignalTable
 from plant.flow.resolver import Kinds
 from plant.flow.sample import SampleBatch
 from plant.flow.status import StatusCode
-from plant.flow.supervisor import Supervisor
+from plant.flow.supervisor import Fault, Supervisor, Unexpected
 
 
 async def test_a_full_channel_blocks_or_drops_the_oldest_and_counts() -> None:
@@ -101,6 +101,67 @@ async def test_a_bug_ends_the_process_and_is_not_retried() -> None:
         async with Supervisor() as supervisor:
             supervisor.source("wrong", wrong)
     assert caught.group_contains(ZeroDivisionError)
+
+
+async def test_a_bug_in_a_contained_task_is_told_once_and_the_task_begins_anew(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    tries = 0
+
+    async def group() -> None:
+        nonlocal tries
+        tries += 1
+        async with asyncio.TaskGroup() as inner:
+            inner.create_task(_divide(tries - 3))
+            inner.create_task(asyncio.Event().wait())
+
+    async with Supervisor() as supervisor:
+        supervisor.source("wrong", group, contained=True)
+        async with asyncio.timeout(20):
+            while tries < 3:
+                await asyncio.sleep(0.01)
+        supervisor.stop()
+    told = [r for r in caplog.records if r.exc_info]
+    assert len(told) == 1, "the same error a second time is counted only"
+    assert "wrong: an error nobody expected" in told[0].message
+    assert sum("wrong: lost" in r.message for r in caplog.records) == 1
+
+
+async def _divide(by: int) -> None:
+    if by:
+        raise ZeroDivisionError(by)
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        KeyboardInterrupt(),
+        SystemExit(1),
+        asyncio.CancelledError(),
+        MemoryError(),
+        ConfigError("no library"),
+        ExceptionGroup("two", [Unavailable("gone"), ExceptionGroup("in", [MemoryError()])]),
+        ExceptionGroup("two", [ValueError("odd"), ConfigError("no library")]),
+    ],
+    ids=["keyboard", "exit", "cancel", "memory", "config", "memory in a group", "config in one"],
+)
+def test_what_ends_a_process_passes_the_supervised_unit(error: BaseException) -> None:
+    unexpected = Unexpected("unit")
+    ending = (KeyboardInterrupt, SystemExit, asyncio.CancelledError, MemoryError, ConfigError)
+    with pytest.raises(ending), unexpected.caught():
+        raise error
+    assert unexpected.count == 0
+
+
+def test_a_peer_that_is_away_is_no_bug_also_out_of_a_group() -> None:
+    unexpected = Unexpected("unit")
+    with pytest.raises(Unavailable, match="gone") as caught, unexpected.caught():
+        raise ExceptionGroup("one", [Unavailable("gone")])
+    assert not isinstance(caught.value, Fault)
+    with pytest.raises(Unavailable, match="nonsense"), unexpected.caught():
+        raise DecodeError("nonsense")
+    assert unexpected.count == 0
 
 
 def test_the_utc_clock_follows_a_step_and_no_jitter(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, model_validator
 
 from plant.flow.port import HistorianReader, HistorianWriter
+from plant.model.host import host_problem
 
 DAY_MS = 86_400_000
 BUCKETS = ("raw", "minute", "hour", "day", "event", "mark")
@@ -57,6 +58,8 @@ class Influx(BaseModel):
     @model_validator(mode="after")
     def _is_private(self) -> Self:
         parts = urlsplit(self.url)
+        if problem := host_problem(parts.hostname or ""):
+            raise ValueError(problem)
         if parts.scheme == "http" and not self.plain_http and parts.hostname not in _LOOPBACK:
             raise ValueError(
                 "plain HTTP beyond loopback shows the token to the network: use https, or say"
