@@ -19,6 +19,7 @@ from plant.flow.live import SignalTable
 from plant.flow.port import Ports
 from plant.flow.supervisor import Supervisor
 from plant.model.plant import Gateway, Plant
+from plant.wire.ownership import Ownership
 from plant.wire.view import LiveView
 
 log = logging.getLogger("kaikou.gateway")
@@ -71,6 +72,7 @@ async def run(plant: Plant, ports: Ports) -> None:
         clock=ports.clock,
         table=table,
         asks=True,
+        ownership=Ownership.of(plant),
     )
 
     def links() -> list[dict[str, object]]:

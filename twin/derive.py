@@ -116,7 +116,7 @@ class Derivation:
         if not len(samples) or event.row is None:
             return
         if event.node.group == self.plant.group:
-            newest = int(samples.source_time.max())
+            newest = min(int(samples.source_time.max()), self._clock.now())
             for group in self.groups:
                 group.complete(event.node.node, newest)
         known = samples.signal < len(self._wanted)

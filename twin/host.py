@@ -15,13 +15,12 @@ from concurrent.futures import ThreadPoolExecutor
 from plant.errors import Unavailable
 from plant.flow.clock import Clock
 from plant.flow.live import LiveTable, SignalTable
-from plant.flow.port import Commit, HistorianWriter, Series
+from plant.flow.port import Commit, HistorianWriter
 from plant.flow.status import StatusCode
 from plant.flow.supervisor import Backoff, Transition
 from plant.model.plant import PUBLISHERS, Broker, Plant
-from plant.model.signal import SignalKind
-from plant.wire.birth import DataType
 from plant.wire.client import MqttClient
+from plant.wire.doubt import doubted
 from plant.wire.host_event import (
     Born,
     Data,
@@ -35,10 +34,12 @@ from plant.wire.host_event import (
 from plant.wire.host_session import HostSession, rebirth_command
 from plant.wire.host_state import HostState
 from plant.wire.message import Outgoing
+from plant.wire.ownership import Ownership
 from plant.wire.topic import NodeId
+from twin.birth import Births, series_of
 from twin.declared import Declared
-from twin.doubt import doubted
 from twin.intake import COMMIT_SAMPLES, Intake
+from twin.recorded import Recorded
 
 log = logging.getLogger("kaikou.twin")
 
@@ -46,45 +47,34 @@ COMMIT_S = 0.1
 REPEAT_S = 5.0
 TICK_S = 0.25
 RETAIN_S = 5.0
-HOLD_TIMES = 3
-"""A value counts for so many of its ``max_interval``: then the signal is silent."""
-
 _REFUSALS = 1000
 """So many different refusals are logged; all are counted by the session."""
-_KINDS = {int(DataType.Boolean): SignalKind.STATE, int(DataType.String): SignalKind.TEXT}
 
 Heard = Callable[[Data, bool], None]
 """Called with every data event and whether it was queued to be stored."""
 
 
-def series_of(plant: Plant, factor: float = 1.0) -> list[Series]:
-    """What the historian has to know of every published signal of the plant."""
-    return [
-        Series(
-            s.path,
-            s.kind,
-            s.unit,
-            s.modulus,
-            int(HOLD_TIMES * s.max_interval * 1000 * max(1.0, factor)),
-            s.was,
-            (plant.site, asset.line) if asset.line else (plant.site,),
-        )
-        for asset in plant.assets.values()
-        for s in asset.signals
-        if not s.hidden
-    ]
-
-
 class Host:
-    """Session, intake and live table of the twin; its three loops are run by the service."""
+    """Session, intake and live table of the twin; its three loops are run by the service.
 
-    def __init__(
-        self, plant: Plant, broker: Broker, writer: HistorianWriter, clock: Clock, heard: Heard
+    ``recorded`` knows which statements of people are the twin's own; no other one is taken.
+    """
+
+    def __init__(  # noqa: PLR0917 - what it hears, where to it writes, who listens
+        self,
+        plant: Plant,
+        broker: Broker,
+        writer: HistorianWriter,
+        clock: Clock,
+        heard: Heard,
+        recorded: Recorded | None = None,
     ) -> None:
         self.plant = plant
         self.table = SignalTable()
         self.live = LiveTable(self.table)
-        self.session = HostSession(plant.group, [*plant.edges, *PUBLISHERS], self.table)
+        own = [*plant.edges, *PUBLISHERS]
+        ownership = Ownership.of(plant)
+        self.session = HostSession(plant.group, own, self.table, ownership=ownership)
         self.intake = Intake.resume(plant.host_id, writer.marks())
         self.state = HostState(plant.host_id)
         self.connected = False
@@ -93,7 +83,9 @@ class Host:
         self._writer = writer
         self._clock = clock
         self._heard = heard
+        self._recorded = Recorded() if recorded is None else recorded
         self._declared = Declared(self.table, series_of(plant, clock.factor))
+        self._births = Births(plant, self._declared, ownership, clock.factor)
         self._client: MqttClient | None = None
         self._wake = asyncio.Event()
         self._closing = False
@@ -171,7 +163,9 @@ class Host:
                 case Died(_, _, signals):
                     self.live.mark(signals, StatusCode.BadNoCommunication)
                 case Born():
-                    self._born(event)
+                    gap = self._births.take(event)
+                    if gap is not None:
+                        self.intake.record(gap)
                 case SequenceGap():
                     self.intake.gap(event)
                     self._wake.set()
@@ -187,7 +181,11 @@ class Host:
             log.warning("%s: refused: %s", *what)
 
     def _data(self, event: Data) -> None:
-        event = doubted(event, self._clock.now())
+        if self._recorded.forged(event.events):
+            text = "a statement that the twin never recorded"
+            self._refuse(Refused(event.node, event.device, text))
+            return  # the row is not taken either: the true one of this offset may still come
+        event = doubted(event, self._clock)
         if event.live:
             self.live.update(event.samples)
         dropped = self.intake.count.dropped_samples
@@ -199,20 +197,6 @@ class Host:
         if queued and self.intake.queued >= COMMIT_SAMPLES:
             self._wake.set()
         self._heard(event, queued)
-
-    def _born(self, event: Born) -> None:
-        """A foreign edge tells in its birth what its signals are."""
-        if event.announced:
-            return
-        for metric in event.metrics:
-            path = f"{event.node}/{event.device}/{metric.name}"
-            if event.device is None:
-                path = f"{event.node}/{metric.name}"
-            unit = metric.properties.get("engUnit")
-            kind = _KINDS.get(metric.datatype or 0, SignalKind.MEASUREMENT)
-            series = Series(path, kind, str(unit) if unit else "")
-            if self._declared.learn(series):
-                log.warning("%s: kind or unit changed: a new signal begins", path)
 
     # ------------------------------------------------------------------------------ committing
 

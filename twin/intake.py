@@ -186,6 +186,10 @@ class Intake:
             reason = f"{event.reason}: at least {event.lost} messages"
             self._put(_Entry(None, [Gap(str(event.node), event.first, event.last, -1, reason)]))
 
+    def record(self, gap: Gap) -> None:
+        """A gap record of the twin's own goes with the next commit."""
+        self._put(_Entry(None, [gap]))
+
     def _full(self) -> bool:
         return self._queued >= QUEUE_SAMPLES
 

@@ -16,6 +16,7 @@ from plant.outbox.store import Acceptance
 from plant.outbox.uplink import Uplink
 from plant.wire.edge_session import Command
 from plant.wire.request import REQUEST, WAITING, Reply, Request
+from twin.recorded import Recorded
 from twin.statement import Vocabulary, statement
 
 log = logging.getLogger("kaikou.twin")
@@ -41,9 +42,18 @@ class Requests:
 
     uplink  keeps the events, and when something was said last over restarts, in one transaction;
             sends the replies
+    recorded  is told of every statement that goes into the outbox
     """
 
-    def __init__(self, known: Vocabulary, clock: Clock, uplink: Uplink, group: str) -> None:
+    def __init__(
+        self,
+        known: Vocabulary,
+        clock: Clock,
+        uplink: Uplink,
+        group: str,
+        recorded: Recorded | None = None,
+    ) -> None:
+        self._own = Recorded() if recorded is None else recorded
         self.refused = 0
         self._known = known
         self._clock = clock
@@ -90,6 +100,7 @@ class Requests:
             self._recording.put_nowait(Reply(request.id, False, text, again=True))
             return
         self._said = said
+        self._own.add(event)
         acceptance = self._uplink.accept(events=[event], state={KEY: {"said": float(said)}})
         self._recording.put_nowait(_Recording(request, said, acceptance))
 

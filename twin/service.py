@@ -14,6 +14,7 @@ from twin.copy import Copy
 from twin.derive import Derivation
 from twin.host import Host
 from twin.kpi.current import CurrentFigures
+from twin.recorded import Recorded
 from twin.request import Requests
 from twin.statement import Vocabulary
 from twin.transfer.follow import identity
@@ -70,9 +71,10 @@ async def _serve(plant: Plant, ports: Ports, writer: HistorianWriter) -> None:
         plant_hash=plant.hash,
     )
     copy = _copy(plant, ports, writer)
-    requests = Requests(Vocabulary.of(plant), clock, uplink, plant.group)
+    recorded = Recorded(uplink.waiting_events())
+    requests = Requests(Vocabulary.of(plant), clock, uplink, plant.group, recorded)
     uplink.on_command = requests.on_command
-    host = Host(plant, plant.broker, writer, clock, derivation.heard)
+    host = Host(plant, plant.broker, writer, clock, derivation.heard, recorded)
     derivation.attach(host)
     if ports.reader is not None:
         reader = ports.reader()

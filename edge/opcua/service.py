@@ -169,6 +169,7 @@ class Bus:
 
     def __init__(self, plant: Plant, edge: str, clock: Clock, table: SignalTable) -> None:
         from edge.opcua.window import Window
+        from plant.wire.ownership import Ownership
         from plant.wire.view import LinkState, LiveView
 
         self._plant = plant
@@ -180,6 +181,7 @@ class Bus:
             clock=clock,
             table=table,
             on_data=self._texts,
+            ownership=Ownership.of(plant),
         )
         self.window = Window(self._view.live)
         self._lost_state = LinkState.LOST

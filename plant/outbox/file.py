@@ -317,6 +317,11 @@ class OutboxFile:
             rows.append(KeptRow(run, at - held.base, row))
         return rows
 
+    def of_class(self, row_class: RowClass) -> list[bytes]:
+        """The metrics of every kept row of one class, oldest first."""
+        rows = self._db.execute("SELECT metrics FROM row WHERE class = ? ORDER BY id", (row_class,))
+        return [metrics for (metrics,) in rows]
+
     def move(self, run: str, acked: Mapping[str, int]) -> Run:
         """Give the rows of the current run that are not acknowledged a new run; it is current."""
         self.write(Change(acked=acked))

@@ -22,7 +22,7 @@ from plant.errors import Unavailable
 from plant.outbox.admission import Admission
 from plant.outbox.alias import AliasKey, KnownMetric
 from plant.outbox.file import OutboxFile
-from plant.outbox.row import Change, Count, KeptRow, Loss, NewRow, Outcome, Run, loss_of
+from plant.outbox.row import Change, Count, KeptRow, Loss, NewRow, Outcome, RowClass, Run, loss_of
 
 log = logging.getLogger("kaikou.outbox")
 
@@ -249,6 +249,10 @@ class Outbox:
     async def read(self, run: str, above: int, max_bytes: int) -> list[KeptRow]:
         """Rows kept above an offset of a run, in order: at least one, up to ``max_bytes``."""
         return await self._ask(partial(self._file.read, run, above, max_bytes))
+
+    def of_class(self, row_class: RowClass) -> list[bytes]:
+        """The metrics of every row of one class, oldest first; called before ``run``."""
+        return self._file.of_class(row_class)
 
     async def move(self) -> Run:
         """Give the unacknowledged rows of the current run a new run, which is then current."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from plant.errors import Unavailable
+from plant.errors import DecodeError, Unavailable
 from plant.flow.clock import Clock
 from plant.flow.live import LiveTable, SignalTable
 from plant.flow.sample import Event, SampleBatch, Text
@@ -54,10 +54,10 @@ from plant.outbox.split import Splitter, alias_keys
 from plant.outbox.store import Acceptance, Outbox
 from plant.wire.birth import DeviceBirth, MetricBirth
 from plant.wire.client import MqttClient
-from plant.wire.codec import TextSample, encode_texts
+from plant.wire.codec import TextSample, decode_payload, encode_texts
 from plant.wire.edge_session import Command, EdgeSession
 from plant.wire.message import Outgoing
-from plant.wire.record import encode_gap
+from plant.wire.record import decode_record, encode_gap
 
 log = logging.getLogger("kaikou.uplink")
 
@@ -175,6 +175,15 @@ class Uplink:
             return refused
         self.outbox.wake()
         return self.outbox.waiting
+
+    def waiting_events(self) -> list[Event]:
+        """Events that earlier processes accepted and nobody acknowledged; called before ``run``."""
+        found: list[Event] = []
+        for metrics in self.outbox.of_class(RowClass.EVENT):
+            with suppress(DecodeError):  # texts are of this class too
+                records = [decode_record(t.text or "") for t in decode_payload(metrics).texts]
+                found += [r for r in records if isinstance(r, Event)]
+        return found
 
     def device_lost(self, device: str) -> None:
         """Its DDEATH goes out at once; rows of it that wait are still delivered."""

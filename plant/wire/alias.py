@@ -1,6 +1,6 @@
 """What a birth makes known: alias or name of a metric -> signal of this process."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,11 +37,22 @@ class Resolved:
 class Scope:
     """The metrics of one node or device, as its last birth named them.
 
-    ``prefix`` stands before a metric's name in its path; ``signals`` are all indices.
+    ``path`` gives a metric's path by its name, None where the signal is another node's: its data
+    is left out, ``refused`` names it. ``former`` says whether a name is a signal's former one;
+    such a metric without a value stands in a birth for its waiting rows alone. ``signals`` are the
+    indices of all others.
     """
 
-    def __init__(self, table: SignalTable, prefix: str, metrics: Sequence[Metric]) -> None:
+    def __init__(
+        self,
+        table: SignalTable,
+        metrics: Sequence[Metric],
+        path: Callable[[str], str | None],
+        former: Callable[[str], bool],
+    ) -> None:
         self.dead = False
+        self.refused: list[str] = []
+        self._waiting: set[str] = set()
         self._names: dict[str, tuple[int, int]] = {}
         self._texts: dict[int, int] = {}
         aliases: list[int] = []
@@ -54,7 +65,9 @@ class Scope:
             if metric.name == RECORD:
                 self._record = metric.alias
             elif not is_internal(metric.name) and kind in _NUMBERS | _TEXTS:
-                index = table.add(prefix + metric.name)
+                index = self._place(table, metric.name, path(metric.name))
+                if metric.value is None and former(metric.name):
+                    self._waiting.add(metric.name)
             self._names[metric.name] = index, kind
             if metric.alias is None:
                 continue
@@ -64,10 +77,17 @@ class Scope:
             indices.append(_SKIP if kind in _TEXTS else index)
             types.append(kind)
         self.signals: Int32 = np.array(
-            sorted({i for i, _ in self._names.values() if i >= 0}), np.int32
+            sorted({i for n, (i, _) in self._names.items() if i >= 0 and n not in self._waiting}),
+            np.int32,
         )
         self._fix = any(t in _SIGNED or t == DataType.UInt64 for t in types)
         self._order(np.array(aliases, np.int64), np.array(indices), np.array(types, np.uint8))
+
+    def _place(self, table: SignalTable, name: str, path: str | None) -> int:
+        if path is None:
+            self.refused.append(name)
+            return _SKIP
+        return table.add(path)
 
     def _order(self, aliases: Int64, indices: NDArray[np.int64], types: NDArray[np.uint8]) -> None:
         order = np.argsort(aliases)
@@ -83,7 +103,8 @@ class Scope:
     def births(self, metrics: Sequence[Metric]) -> Resolved:
         """The values of the birth itself."""
         nothing = Resolved(SampleBatch.empty(), np.empty(0, np.bool_), (), ())
-        return self._with_names(metrics, nothing)
+        here = [m for m in metrics if m.name not in self._waiting] if self._waiting else metrics
+        return self._with_names(here, nothing)
 
     def resolve(self, message: Message) -> Resolved:
         """A data message; raises ``UnknownAliasError`` when any metric of it is not known."""

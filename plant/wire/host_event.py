@@ -16,6 +16,7 @@ class Born:
     announced whether the node is a Kaikou edge (its NBIRTH had field 1000)
     dead      born only so that waiting rows can be read: the device stays dead
     metrics   the certificate itself: names, datatypes, properties
+    refused   names of metrics whose signals plant.yaml gives to another node
     """
 
     node: NodeId
@@ -24,6 +25,7 @@ class Born:
     announced: bool
     dead: bool = False
     metrics: Sequence[Metric] = ()
+    refused: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,6 +5,7 @@ asked for its births. Data of a node that was never born is asked for at once.
 """
 
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from random import random as uniform
 
 from plant.errors import DecodeError
@@ -25,6 +26,7 @@ from plant.wire.host_event import (
 )
 from plant.wire.message import Message, Metric, Outgoing
 from plant.wire.node import HEAL_S, HOLD_S, Held, Node
+from plant.wire.ownership import Ownership
 from plant.wire.record import decode_record
 from plant.wire.topic import NAMESPACE, MessageType, NodeId, Topic, parse_topic
 
@@ -39,6 +41,7 @@ class HostSession:
             "node/metric", all others "group/node/device/metric" and "group/node/metric"
     own     edge ids of plant.yaml, and ``kaikou_twin``, ``kaikou_analytics``
     table   where paths get their index; grows with births
+    ownership  which signals and records a node may tell; without it every node of ``own`` all
     random  0..1, for jitter
 
     ``refused`` counts what was not taken. Events come in the order in which they have to be
@@ -51,10 +54,12 @@ class HostSession:
         own: Collection[str],
         table: SignalTable,
         *,
+        ownership: Ownership | None = None,
         random: Callable[[], float] = uniform,
     ) -> None:
         self.group = group
         self.own = frozenset(own)
+        self.ownership = Ownership(group, own) if ownership is None else ownership
         self.table = table
         self.refused = 0
         self.nodes: dict[NodeId, Node] = {}
@@ -98,7 +103,7 @@ class HostSession:
             return self._refuse(parsed, str(error))
         node = self.nodes.get(parsed.node)
         if node is None:
-            node = self.nodes[parsed.node] = Node(parsed.node, self._ours(parsed.node))
+            node = self.nodes[parsed.node] = Node(parsed.node, self.ownership.ours(parsed.node))
         if parsed.type is MessageType.NDEATH:
             return self._node_death(node, message)
         node.heard = mono_s
@@ -161,14 +166,29 @@ class HostSession:
         if refusal is not None:
             return self._refuse(topic, refusal)
         device = topic.device
-        scope = Scope(self.table, self._prefix(node.id, device), message.metrics)
+        scope = Scope(
+            self.table,
+            message.metrics,
+            partial(self.ownership.path, node.id, device),
+            partial(self.ownership.is_former, node.id, device),
+        )
         scope.dead = message.dead
         node.scopes[device] = scope
         if device is not None:
             node.before.pop(device, None)
         events: list[HostEvent] = [
-            Born(node.id, device, scope.signals, node.announced, scope.dead, message.metrics)
+            Born(
+                node.id,
+                device,
+                scope.signals,
+                node.announced,
+                scope.dead,
+                message.metrics,
+                scope.refused,
+            )
         ]
+        if scope.refused:
+            events += self._refuse(topic, _not_its_own(device or node.id.node, scope.refused))
         values = scope.births(message.metrics)
         live, stored = not scope.dead, not node.announced
         if len(values.samples) or values.texts:
@@ -257,7 +277,10 @@ class HostSession:
             except DecodeError as error:
                 refusals += self._refuse(topic, str(error))
                 continue
-            if isinstance(record, Gap):
+            refusal = self.ownership.refusal(topic.node, record)
+            if refusal is not None:
+                refusals += self._refuse(topic, refusal)
+            elif isinstance(record, Gap):
                 gaps.append(record)
             else:
                 events.append(record)
@@ -287,13 +310,12 @@ class HostSession:
         self.refused += 1
         return [Refused(topic.node, topic.device, reason)]
 
-    def _ours(self, node: NodeId) -> bool:
-        return node.group == self.group and node.node in self.own
 
-    def _prefix(self, node: NodeId, device: str | None) -> str:
-        if self._ours(node):
-            return f"{device if device is not None else node.node}/"
-        return f"{node}/{device}/" if device is not None else f"{node}/"
+def _not_its_own(device: str, refused: Sequence[str]) -> str:
+    """What a birth names that plant.yaml gives to another node."""
+    shown = ", ".join(f"{device}/{name}"[:80] for name in refused[:3])
+    more = f" and {len(refused) - 3} more" if len(refused) > 3 else ""
+    return f"plant.yaml gives {shown}{more} to another node"
 
 
 def _bd_seq(message: Message) -> int | None:

@@ -18,9 +18,11 @@ from plant.flow.live import LiveTable, SignalTable
 from plant.flow.status import StatusCode
 from plant.model.plant import PUBLISHERS, Broker
 from plant.wire.client import MqttClient
+from plant.wire.doubt import believable, doubted
 from plant.wire.host_event import Born, Data, Died, HostEvent, RebirthWanted, RunsAnnounced
 from plant.wire.host_session import HostSession, rebirth_command
 from plant.wire.message import Ack, Outgoing, Row, Runs
+from plant.wire.ownership import Ownership
 from plant.wire.request import Asker
 from plant.wire.topic import ACK_PREFIX, REPLY_PREFIX, NodeId, parse_ack_topic, reply_topic
 
@@ -116,6 +118,7 @@ class LiveView:
     clock    stamps changes of link states
     on_data  called with every ``Data`` event after it reached ``live``
     asks     hears the twin's replies, so that ``asker`` can be used
+    ownership  which signals each node may tell (``Ownership.of(plant)``)
     """
 
     def __init__(
@@ -128,10 +131,12 @@ class LiveView:
         table: SignalTable | None = None,
         on_data: Callable[[Data], None] | None = None,
         asks: bool = False,
+        ownership: Ownership | None = None,
     ) -> None:
         self.table = SignalTable() if table is None else table
         self.live = LiveTable(self.table)
-        self.session = HostSession(group, {*edges, *PUBLISHERS}, self.table)
+        own = {*edges, *PUBLISHERS}
+        self.session = HostSession(group, own, self.table, ownership=ownership)
         self.dropped = 0
         self.revision = 0
         self._group = group
@@ -198,7 +203,7 @@ class LiveView:
         for event in events:
             match event:
                 case Data():
-                    self._on_samples(event)
+                    self._on_samples(doubted(event, self._clock))
                 case Born():
                     self._turn(event.node, LinkState.UP)
                     if event.dead:
@@ -269,7 +274,10 @@ class LiveView:
             self.live.update(data.samples)
         if data.row is not None and len(data.samples):
             progress = self._progress.setdefault(data.node, Progress())
-            progress.row(data.row, int(data.samples.source_time.max()))
+            last = int(data.samples.source_time.max())
+            if last > believable(self._clock):  # its clock is ahead: more is still to come
+                last = self._clock.now()
+            progress.row(data.row, last)
         if self._on_data is not None:
             self._on_data(data)
 

@@ -1,29 +1,35 @@
-"""What strangers say that cannot be believed: times ahead of now, numbers that are none."""
+"""What cannot be believed of what was heard: times ahead of now, numbers that are none."""
 
 from dataclasses import replace
 
 import numpy as np
 
-from plant.flow.clock import FUTURE_MS
+from plant.flow.clock import FUTURE_MS, Clock
 from plant.flow.status import StatusCode, is_bad, is_good
 from plant.wire.host_event import Data
 
 
-def doubted(event: Data, now: int) -> Data:
+def believable(clock: Clock) -> int:
+    """The latest time stamp that is believed, ms UTC."""
+    return clock.now() + int(FUTURE_MS * max(1.0, clock.factor))
+
+
+def doubted(event: Data, clock: Clock) -> Data:
     """The event with Good samples of more than 10 s ahead made Uncertain, NaN and infinity Bad.
 
-    Rows of our own edges stay as they were accepted: the edge itself has judged them.
+    It is the listener's clock that counts: an edge whose own clock is ahead cannot know.
     """
     rows = event.samples
-    if event.row is not None or not len(rows):
+    if not len(rows):
         return event
     value, status = rows.value, rows.status
     none = ~np.isfinite(value)
     if none.any():
         value = np.where(none, np.nan, value)
         status = np.where(none & ~is_bad(status), np.uint32(StatusCode.BadNoData), status)
-    ahead = (rows.source_time > now + FUTURE_MS) & is_good(status)
-    if ahead.any():
+    latest = believable(clock)
+    if int(rows.source_time.max()) > latest:
+        ahead = (rows.source_time > latest) & is_good(status)
         status = np.where(ahead, np.uint32(StatusCode.Uncertain), status)
     if status is rows.status:
         return event

@@ -1,0 +1,120 @@
+"""Who may say what on the bus: plant.yaml gives every signal, and every kind of record, one owner.
+
+A topic says who speaks; whether somebody else can speak there is the broker's to prevent. What a
+node may say under its own name is decided here, for every process that listens.
+"""
+
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
+
+from plant.flow.sample import Event, Gap
+from plant.model.plant import ANALYTICS, PUBLISHERS, TWIN, Plant
+from plant.model.signal import Origin
+from plant.wire.topic import NodeId
+
+STATEMENTS = frozenset({"reason", "product", "mode"})
+"""Kinds of events that record what a person said: the twin's alone, which checked the request."""
+
+_OWNERS: Mapping[str, str] = MappingProxyType(
+    {**dict.fromkeys(STATEMENTS, TWIN), "health": ANALYTICS}
+)
+"""First word of an event's kind -> the one node that tells such events."""
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+class Ownership:
+    """What each node of a plant owns.
+
+    group    the plant's Sparkplug group
+    nodes    node ids of the plant: its edges, the twin, analytics
+    signals  path -> the node that publishes it
+    assets   asset -> its edge, "" for one without (a line)
+    former   former path -> path, of signals that were renamed (``was`` in plant.yaml)
+
+    A signal that plant.yaml does not know yet is taken from the edge of its asset: that edge may
+    have been started on a newer file than we were.
+
+    >>> owned = Ownership("g", ["edge1", "edge2"], {"saw/power": "edge1"}, {"saw": "edge1"})
+    >>> owned.path(NodeId("g", "edge1"), "saw", "power")
+    'saw/power'
+    >>> owned.path(NodeId("g", "edge2"), "saw", "power") is None
+    True
+    >>> owned.path(NodeId("far", "edge1"), "saw", "power")
+    'far/edge1/saw/power'
+    """
+
+    def __init__(
+        self,
+        group: str,
+        nodes: Collection[str],
+        signals: Mapping[str, str] = _NOTHING,
+        assets: Mapping[str, str] = _NOTHING,
+        former: Mapping[str, str] = _NOTHING,
+    ) -> None:
+        self.group = group
+        self.nodes = frozenset(nodes)
+        self._signals = signals
+        self._assets = assets
+        self._former = {old: new for old, new in former.items() if old not in signals}
+
+    @classmethod
+    def of(cls, plant: Plant) -> "Ownership":
+        """What plant.yaml says."""
+        publisher = {Origin.TWIN: TWIN, Origin.ANALYTICS: ANALYTICS}
+        return cls(
+            plant.group,
+            [*plant.edges, *PUBLISHERS],
+            {
+                signal.path: publisher.get(signal.origin, asset.edge or "")
+                for asset in plant.assets.values()
+                for signal in asset.signals
+            },
+            {asset.id: asset.edge or "" for asset in plant.assets.values()},
+            {old: signal.path for signal in plant.signals for old in signal.was},
+        )
+
+    def ours(self, node: NodeId) -> bool:
+        """Whether a node stands in plant.yaml; every other one is a stranger."""
+        return node.group == self.group and node.node in self.nodes
+
+    def path(self, node: NodeId, device: str | None, metric: str) -> str | None:
+        """The signal that a node's metric is, None where the signal is another node's.
+
+        A stranger's stands under the stranger's own name. A former path is the present one.
+        """
+        if not self.ours(node):
+            return f"{node}/{device}/{metric}" if device is not None else f"{node}/{metric}"
+        path = f"{device if device is not None else node.node}/{metric}"
+        path = self._former.get(path, path)
+        return path if self._may_tell(node.node, path) else None
+
+    def is_former(self, node: NodeId, device: str | None, metric: str) -> bool:
+        """Whether a node still says a signal's former name."""
+        path = f"{device if device is not None else node.node}/{metric}"
+        return path in self._former and self.ours(node)
+
+    def _may_tell(self, node: str, path: str) -> bool:
+        owner = self._signals.get(path)
+        if owner is not None:
+            return owner == node
+        return self._may_speak_of(node, path.partition("/")[0])
+
+    def _may_speak_of(self, node: str, asset: str) -> bool:
+        """Its own assets, those that no plant.yaml of ours knows, and itself."""
+        edge = self._assets.get(asset, node)
+        return node in PUBLISHERS or node in {edge, asset}
+
+    def refusal(self, node: NodeId, record: Event | Gap) -> str | None:
+        """Why a record may not be told by this node, None where it may."""
+        if isinstance(record, Gap):
+            if record.edge != str(node):
+                return f"a gap record of {record.edge[:80]!r}, which only that node tells"
+            return None
+        owner = _OWNERS.get(record.kind.partition(".")[0])
+        if owner is not None and node != (self.group, owner):
+            return f"an event {record.kind[:80]!r}, which only {owner} of this plant tells"
+        if self.ours(node):
+            allowed = self._may_speak_of(node.node, record.asset)
+        else:
+            allowed = record.asset == str(node) or record.asset.startswith(f"{node}/")
+        return None if allowed else f"an event about {record.asset[:80]!r}, which is not its own"

@@ -1,0 +1,132 @@
+"""What births tell the twin: signals that plant.yaml does not know, and what is not the node's."""
+
+import logging
+from collections.abc import Sequence
+
+from plant.flow.port import Series
+from plant.flow.sample import Gap
+from plant.model.plant import Plant
+from plant.model.signal import SignalKind
+from plant.wire.birth import PLANT_HASH, DataType, is_internal
+from plant.wire.host_event import Born
+from plant.wire.message import Metric
+from plant.wire.ownership import Ownership
+from plant.wire.record import RECORD
+from plant.wire.topic import NodeId
+from twin.declared import Declared
+
+log = logging.getLogger("kaikou.twin")
+
+HOLD_TIMES = 3
+"""A value counts for so many of its ``max_interval``: then the signal is silent."""
+_GAP_SIGNALS = 200
+_TOLD = 1000
+"""So many refusals and other plants are remembered, so that each is told once."""
+_KINDS = {int(DataType.Boolean): SignalKind.STATE, int(DataType.String): SignalKind.TEXT}
+
+
+def series_of(plant: Plant, factor: float = 1.0) -> list[Series]:
+    """What the historian has to know of every published signal of the plant."""
+    return [
+        Series(
+            s.path,
+            s.kind,
+            s.unit,
+            s.modulus,
+            hold_ms(s.max_interval, factor),
+            s.was,
+            (plant.site, asset.line) if asset.line else (plant.site,),
+        )
+        for asset in plant.assets.values()
+        for s in asset.signals
+        if not s.hidden
+    ]
+
+
+def hold_ms(max_interval_s: float, factor: float = 1.0) -> int:
+    """How long a value counts without a newer row, ms of the plant."""
+    return int(HOLD_TIMES * max_interval_s * 1000 * max(1.0, factor))
+
+
+def series_of_birth(path: str, metric: Metric, factor: float = 1.0) -> Series:
+    """A signal as its birth describes it: ours by kind, unit and interval, a stranger's by type.
+
+    >>> metric = Metric("count", datatype=10, properties={"kind": "counter", "engUnit": "kWh"})
+    >>> series = series_of_birth("saw/count", metric)
+    >>> series.kind.value, series.unit
+    ('counter', 'kWh')
+    """
+    told = metric.properties
+    kind = _KINDS.get(metric.datatype or 0, SignalKind.MEASUREMENT)
+    if told.get("kind") in set(SignalKind):
+        kind = SignalKind(str(told["kind"]))
+    unit, modulus, interval = (told.get(n) for n in ("engUnit", "modulus", "max_interval_s"))
+    return Series(
+        path,
+        kind,
+        str(unit) if unit else "",
+        float(modulus) if isinstance(modulus, int | float) and modulus > 0 else None,
+        hold_ms(float(interval), factor) if isinstance(interval, int | float) else 0,
+    )
+
+
+class Births:
+    """Takes birth certificates; ``declared`` learns what plant.yaml does not say."""
+
+    def __init__(
+        self, plant: Plant, declared: Declared, ownership: Ownership, factor: float = 1.0
+    ) -> None:
+        self._hash = plant.hash
+        self._planned = {s.path for s in plant.signals}
+        self._declared = declared
+        self._ownership = ownership
+        self._factor = factor
+        self._told: set[tuple[NodeId, object]] = set()
+
+    def take(self, event: Born) -> Gap | None:
+        """Learn from a birth; a gap record where it names what the node may not tell."""
+        if self._ownership.ours(event.node):
+            self._compare(event)
+        for metric in event.metrics:
+            if metric.name != RECORD and not is_internal(metric.name):
+                self._learn(event, metric)
+        return self._refused(event) if event.refused and event.announced else None
+
+    def _learn(self, event: Born, metric: Metric) -> None:
+        path = self._ownership.path(event.node, event.device, metric.name)
+        if path is None or path in self._planned:
+            return
+        if self._declared.learn(series_of_birth(path, metric, self._factor)):
+            log.warning("%s: kind or unit changed: a new signal begins", path)
+
+    def _refused(self, event: Born) -> Gap | None:
+        """Rows of these are acknowledged and not stored from now on: one record says so."""
+        paths = _paths(event)
+        if not self._once(event.node, paths):
+            return None
+        reason = "plant.yaml gives these signals to another node"
+        return Gap(str(event.node), 0, 0, -1, reason, paths[:_GAP_SIGNALS])
+
+    def _compare(self, event: Born) -> None:
+        """Say once that a node runs on another plant.yaml."""
+        for metric in event.metrics if event.device is None else ():
+            other = metric.value
+            if metric.name != PLANT_HASH or other in {None, "", self._hash}:
+                continue
+            if self._once(event.node, other):
+                text = (
+                    "%s runs on another plant.yaml (%.12s) than the twin (%.12s): "
+                    "restart whichever was started before the file was changed"
+                )
+                log.warning(text, event.node, other, self._hash)
+
+    def _once(self, node: NodeId, what: object) -> bool:
+        if (node, what) in self._told or len(self._told) >= _TOLD:
+            return False
+        self._told.add((node, what))
+        return True
+
+
+def _paths(event: Born) -> Sequence[str]:
+    device = event.device if event.device is not None else event.node.node
+    return tuple(f"{device}/{name}" for name in event.refused)
