@@ -44,7 +44,7 @@ class Acquisition:
 
     def take(self, source: str, read: Read, pace_s: float) -> None:
         """One answer; ``pace_s`` is when the next one is expected."""
-        alive = self._presence.see(source, read.batch, good=read.good)
+        alive = self._presence.see(source, read.batch, read.texts, good=read.good)
         batch = self._stage.process(read.batch, read.at)
         told = [asset for asset in alive if self._due(asset, pace_s)]
         if told:

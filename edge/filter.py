@@ -1,7 +1,8 @@
 """Report by exception: what is sent on, and what only repeats what was sent.
 
 A sample goes on when its signal was never reported, its status is another, its value moved by at
-least the deadband since the last *reported* one, or ``max_interval`` has passed since then. Whole
+least the deadband since the last *reported* one, or ``max_interval`` has passed since then. One of
+the same time as the last reported goes on where it says something else: it corrects that one. Whole
 polls are compared as columns; of a batch that holds a signal several times each round takes one
 of them, so the result is what a sample at a time would give.
 """
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plant.flow.sample import Int32, SampleBatch, Text
+from plant.flow.status import is_bad
 from plant.model.signal import Signal
 
 _NEVER = -(2**62)
@@ -41,18 +43,23 @@ class Filter:
         self._place = np.zeros(n, np.int64)
         self._text: dict[int, Text] = {}
         self.doubled = 0
-        """Samples left out because their signal had another in the same millisecond."""
+        """Samples left out because their signal had a later one of the same time beside them."""
 
     def report(self, batch: SampleBatch) -> SampleBatch:
         """What of a batch goes on; it is then the last reported."""
         if not len(batch):
             return batch
         if self._once(batch.signal):
-            return batch.take(self._changed(batch))
-        keep = np.zeros(len(batch), np.bool_)
-        for part in self._rounds(batch):
-            keep[part] = self._changed(batch.take(part))
-        return batch.take(keep)
+            keep = self._changed(batch)
+        else:
+            keep = np.zeros(len(batch), np.bool_)
+            for part in self._rounds(batch):
+                keep[part] = self._changed(batch.take(part))
+        out = batch.take(keep)
+        if self._text:  # a string that was lost is told again when it is back
+            for signal in out.signal[is_bad(out.status)].tolist():
+                self._text.pop(signal, None)
+        return out
 
     def texts(self, texts: Sequence[Text]) -> list[Text]:
         """What of some strings goes on."""
@@ -80,11 +87,8 @@ class Filter:
         new: NDArray[np.bool_] = status != self._status[s]
         new |= np.abs(value - last) >= self._band[s]
         new |= np.isnan(value) != np.isnan(last)
-        same_time = time == last_time
-        if same_time.any():
-            self.doubled += int((new & same_time).sum())
-        new |= np.abs(time - last_time) >= self._interval[s]
-        new &= ~same_time
+        passed = np.abs(time - last_time)
+        new |= (passed >= self._interval[s]) & (passed > 0)
         if new.all():
             self._time[s], self._value[s], self._status[s] = time, value, status
         else:

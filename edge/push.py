@@ -1,25 +1,40 @@
 """What a peer that only reports changes leaves unsaid: the value still is what it was.
 
-A subscription is silent about a node that does not change. So while the peer is alive the last
-value is stated again with the peer's time of now, and report by exception sends it on when
-``max_interval`` has passed. After a loss, when the points were Bad, what the peer says again with
-an old time stamp is stated once more with the time at which it was heard.
+A subscription is silent about a value that does not change. So a value is stated again with the
+time until which the peer vouches for it (its last report or sign of life), and report by exception
+sends it on when ``max_interval`` has passed. What the peer does not vouch for is never stated.
+After a loss, when the points were Bad, what the peer says again with an old time stamp is stated
+once more with the time at which it was heard.
+
+Each value goes on along the clock of its device: one that is three hours behind stays so. A device
+whose stamps are no clock (dead, or ahead of us from the start) is dated when it was heard, which
+``edge.scaling`` makes Uncertain. One whose clock does not run with ours plays a recording; its
+values are left as they are.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
-from plant.flow.sample import SampleBatch
+from edge.scaling import without_clock
+from plant.flow.clock import FUTURE_MS
+from plant.flow.sample import Int64, SampleBatch, Text
 
 _SETTLE_S = 2.0
 """After a mended connection the server first sends what it queued."""
 _LIVE_MS = 10_000
-"""A peer whose changes are further than this from now tells old times (a recording)."""
+"""A device whose changes are further than this from now has another clock than we."""
 _PACE_S = 1.0
 _STALL_S = 3.0
 """A process that was not asked for so long has a queue of changes to take first."""
+_COMPARE_S = 10.0
+"""Whether another clock runs is seen from two changes at least this far apart."""
+_UNKNOWN = -(2**62)
+_NO_CLOCK = 0
+
+Points = NDArray[np.intp]
 
 
 class Restatement:
@@ -36,22 +51,29 @@ class Restatement:
         self._value = np.full(points, np.nan)
         self._status = np.zeros(points, np.uint32)
         self._time = np.zeros(points, np.int64)
-        self._heard = np.zeros(points, np.bool_)
-        """In this session."""
         self._held = np.zeros(points, np.bool_)
-        """Value, status and time are the peer's last word."""
+        """Value, status and time are the peer's last word in this session."""
         self._lost = np.zeros(points, np.bool_)
         self._lost_at = 0
-        self._offset: int | None = None
+        self._lag = np.full(points, _UNKNOWN, np.int64)
+        """Our time minus the device's, ms, as its last change told."""
+        self._lag_s = np.zeros(points)
+        """When it was first taken, real time."""
+        self._runs = np.zeros(points, np.bool_)
+        """Another clock than ours, but it runs."""
+        self._usual_lag = 0
+        self._texts: dict[int, Text] = {}
         self._alive_at = 0.0
         self._stated_at = 0.0
         self._added_at = 0.0
+        self._queued_until = 0.0
+        """What comes before this is from a queue and says nothing about clocks."""
+        self._texts_at: int | None = None
 
     def opened(self) -> None:
         """A new session: the peer will say everything again, nothing is known before it does."""
-        self._heard[:] = False
         self._held[:] = False
-        self._offset = None
+        self._texts.clear()
 
     def lose(self, now: int) -> None:
         """The peer is away; its points were marked Bad at ``now`` (ms UTC)."""
@@ -59,37 +81,90 @@ class Restatement:
         self._lost_at = now
         self._alive_at = 0.0
 
-    def add(self, batch: SampleBatch, now: int) -> SampleBatch:
-        """What the peer said, and what follows from it at ``now`` (ms UTC)."""
+    def add(self, batch: SampleBatch, now: int, vouched: int | None = _UNKNOWN) -> SampleBatch:
+        """What the peer said, and what follows from it at ``now`` (ms UTC).
+
+        vouched  until when it has told every change, by our clock; None: it does not say
+        """
+        vouched = now if vouched == _UNKNOWN else vouched
         clock_s = self._monotonic()
+        back = self._alive_at == 0.0 and bool(self._lost.any())
         self._alive_at = self._alive_at or clock_s
         if clock_s - self._added_at > _STALL_S:  # what came meanwhile still waits behind this
-            self._stated_at = clock_s + _SETTLE_S
+            self._stated_at = self._queued_until = clock_s + _SETTLE_S
+        elif back:
+            self._queued_until = clock_s + _SETTLE_S
         self._added_at = clock_s
         parts = [batch]
         if len(batch):
-            known = self._heard[batch.signal]
-            if known.any():
-                self._offset = now - int(batch.source_time[known].max())
-            at = batch.signal
-            again = self._lost[at] & (batch.source_time <= self._lost_at)
-            self._value[at], self._status[at] = batch.value, batch.status
-            self._time[at] = batch.source_time
-            self._heard[at] = self._held[at] = True
-            self._lost[at] = False
-            if again.any():
-                parts.append(self._state(np.unique(at[again]), now))
-        peer_now = now - (self._offset or 0)
-        quiet = self._held & ~self._lost & (self._time < peer_now)
+            parts.append(self._take(batch, now, clock_s))
+        parts += self._state(now, vouched, clock_s)
+        return SampleBatch.concat([p for p in parts if len(p)])
+
+    def texts(self, texts: Sequence[Text]) -> list[Text]:
+        """Strings that the peer said, and those it vouches for; to be asked after ``add``."""
+        for text in texts:
+            self._texts[text.signal] = text
+        when, out = self._texts_at, list(texts)
+        if when is not None:
+            again = [t for t in self._texts.values() if t.time < when]
+            out += [Text(t.signal, when, t.text, t.status) for t in again]
+        return out
+
+    def _take(self, batch: SampleBatch, now: int, clock_s: float) -> SampleBatch:
+        """Keep the peer's word; returns what is to be stated at once."""
+        at = batch.signal
+        known = self._held[at]
+        if known.any() and clock_s >= self._queued_until:
+            self._compare_clocks(at[known], now - batch.source_time[known], clock_s)
+        again = self._lost[at] & (batch.source_time <= self._lost_at)
+        self._value[at], self._status[at] = batch.value, batch.status
+        self._time[at] = batch.source_time
+        self._held[at] = True
+        self._lost[at] = False
+        return self._rows(np.unique(at[again]), now, now)
+
+    def _compare_clocks(self, at: NDArray[np.int32], lag: Int64, clock_s: float) -> None:
+        near = np.abs(lag) < _LIVE_MS
+        if near.any():
+            self._usual_lag = int(lag[near].min())
+        first = (self._lag[at] == _UNKNOWN) | near | (np.abs(self._lag[at]) < _LIVE_MS)
+        passed_s = clock_s - self._lag_s[at]
+        due = first | (passed_s >= _COMPARE_S)
+        drift = np.abs(lag - self._lag[at])
+        of = at[due]
+        self._runs[of] = (~first & (drift < 2_000 + 50 * passed_s))[due]
+        self._lag[of], self._lag_s[of] = lag[due], clock_s
+
+    def _state(self, now: int, vouched: int | None, clock_s: float) -> list[SampleBatch]:
+        parts: list[SampleBatch] = []
+        self._texts_at = None
+        if vouched is None:
+            return parts
         if self._lost.any() and clock_s - self._alive_at >= _SETTLE_S:
             back = np.flatnonzero(self._lost & self._held)
             self._lost[back] = False
-            parts.append(self._state(back, now))
-        if clock_s - self._stated_at >= _PACE_S and self._offset is not None:
+            self._texts_at = now
+            parts.append(self._rows(back, now, now))
+            return parts
+        if clock_s - self._stated_at >= _PACE_S:
             self._stated_at = clock_s
-            if abs(self._offset) < _LIVE_MS:
-                parts.append(self._state(np.flatnonzero(quiet), peer_now))
-        return SampleBatch.concat([p for p in parts if len(p)])
+            self._texts_at = vouched
+            parts.append(self._quiet(vouched))
+        return parts
 
-    def _state(self, at: np.ndarray[tuple[int], np.dtype[np.integer]], when: int) -> SampleBatch:
-        return SampleBatch.of(at, when, self._value[at], self._status[at])
+    def _quiet(self, vouched: int) -> SampleBatch:
+        """Points that were told before, each at the time its device has now."""
+        points = np.flatnonzero(self._held & ~self._lost)
+        lag = self._lag[points]
+        unknown = lag == _UNKNOWN
+        other = ~unknown & (np.abs(lag) >= _LIVE_MS)
+        when = vouched - np.where(unknown, self._usual_lag, lag)
+        ahead = unknown & (self._time[points] > when + FUTURE_MS)
+        stated = ((self._time[points] < when) | ahead) & (~other | self._runs[points])
+        return self._rows(points[stated], np.where(ahead, _NO_CLOCK, when)[stated], vouched)
+
+    def _rows(self, points: Points, when: int | Int64, now: int) -> SampleBatch:
+        dead = without_clock(self._time[points], now)
+        when = np.where(dead, _NO_CLOCK, when)
+        return SampleBatch.of(points, when, self._value[points], self._status[points])

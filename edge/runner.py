@@ -21,6 +21,7 @@ from edge.push import Restatement
 from edge.quality import QualityLog
 from edge.scaling import Scaling
 from edge.source import Answer, Session, Source
+from edge.stamp import Stamps
 from plant.errors import Unavailable
 from plant.flow.channel import Channel, WhenFull
 from plant.flow.sample import SampleBatch, Text
@@ -96,6 +97,7 @@ class Runner:
         self._folder = folder
         self._period_s = source.poll_ms / 1000
         self._phase_s = self._period_s * (stagger % 1.0)
+        self._stamps = Stamps(len(points), polled=bool(source.poll_ms))
         self._push = None if source.poll_ms else Restatement(len(points))
         self._transition = Transition(f"source {name}")
         self._unexpected = Unexpected(f"source {name}")
@@ -178,9 +180,11 @@ class Runner:
         self._transition.up()
         samples, texts = self.scaling.sort(answer)
         self._quality.see(samples.signal, samples.status, answer.why)
+        samples = self._stamps.date(samples, self._clock.now())
         trusted = self._clock.trusted
         if self._push is not None:
-            samples = self._push.add(samples, self._clock.now())
+            samples = self._push.add(samples, self._clock.now(), answer.vouched)
+            texts = self._push.texts(texts)
             trusted = True
         batch = self.scaling.apply(samples, self._clock, trusted=trusted)
         self.count.bad += int(is_bad(batch.status).sum())

@@ -4,10 +4,11 @@ from collections.abc import Iterator, Sequence
 from math import isnan
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge.source import Answer
 from plant.flow.clock import FUTURE_MS, Clock
-from plant.flow.sample import Int32, SampleBatch, Text
+from plant.flow.sample import Int32, Int64, SampleBatch, Text
 from plant.flow.status import SEVERITY, StatusCode, is_bad
 from plant.model.signal import Signal, SignalKind
 
@@ -57,7 +58,7 @@ class Scaling:
             value = np.where(bad | nothing, np.nan, value)
         doubtful = self._estimated[at] if self._any_estimated else None
         now, time = clock.now(), raw.source_time
-        dead = time < (DEAD_CLOCK_MS if now >= DEAD_CLOCK_MS else 0)
+        dead = without_clock(time, now)
         if dead.any():  # as from a device without a clock: when it was read
             time = np.where(dead, now, time)
         odd_time = dead | (time > now + FUTURE_MS)
@@ -101,6 +102,12 @@ class Scaling:
     def lost(self, now: int, status: StatusCode = StatusCode.BadNoCommunication) -> SampleBatch:
         """All points without a value: the peer is gone."""
         return SampleBatch.of(self.index, now, np.nan, status)
+
+
+def without_clock(time: Int64, now: int) -> NDArray[np.bool_]:
+    """Where a device's time (ms UTC) says that it has no clock."""
+    dead: NDArray[np.bool_] = time < (DEAD_CLOCK_MS if now >= DEAD_CLOCK_MS else 0)
+    return dead
 
 
 def _rows(batch: SampleBatch) -> Iterator[tuple[int, int, float, int]]:

@@ -32,6 +32,9 @@ class Answer:
     """False where the peer is lost and the session tries by itself to get it back."""
     why: Mapping[int, str] = field(default_factory=dict)
     """Point -> why it is Bad or Uncertain, in the words of whoever installs the device."""
+    vouched: int | None = None
+    """Of a peer that pushes: until when it has told every change, ms UTC by our clock; None where
+    it has given no sign of that since the last answer."""
 
     def misfit(self, count: int, *, polled: bool) -> str:
         """What is wrong with it as an answer for ``count`` points; "" where nothing is."""

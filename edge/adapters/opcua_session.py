@@ -184,7 +184,7 @@ class OpcUaSession:
                 self._take(index, event, rows, texts)
         if self._overflowed:
             raise Unavailable("more values came than could be taken; the session begins anew")
-        return Answer(_batch(rows), texts)
+        return Answer(_batch(rows), texts, vouched=self._clock.now())
 
     async def _away(self) -> Answer:
         """The connection is lost and asyncua tries to mend it, but not for ever."""

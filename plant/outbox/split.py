@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from plant.flow.sample import Event, SampleBatch, Text
 from plant.model.signal import Signal, SignalKind
@@ -45,9 +46,10 @@ def as_historical(metrics: bytes) -> bytes:
 class Splitter:
     """Makes rows of what was handed over between two commits.
 
-    Of two values of one signal in the same millisecond the later is kept where it can be; the
-    other is counted in ``duplicates``. ``device_of`` maps a signal's index to its device's;
-    ``record`` is the alias of records.
+    Of two values of one signal in the same millisecond that were handed over together the later
+    is kept; the other is counted in ``duplicates``. One that says something else than a row of the
+    same time before it is a correction, and a row. ``device_of`` maps a signal's index to its
+    device's; ``record`` is the alias of records.
     """
 
     def __init__(
@@ -61,6 +63,8 @@ class Splitter:
         self.duplicates = 0
         self.record = aliases[RECORD_KEY]
         self._newest = np.full(len(signals), -1, np.int64)
+        self._value = np.full(len(signals), np.nan)
+        self._status = np.zeros(len(signals), np.uint32)
 
     def device(self, signal: int) -> str:
         """The device of a signal, "" for the node's own."""
@@ -78,6 +82,7 @@ class Splitter:
             batch, device = batch.take(order), device[order]
         if not historical:
             self._newest[batch.signal] = batch.source_time
+            self._value[batch.signal], self._status[batch.signal] = batch.value, batch.status
         ends = [] if single else (np.flatnonzero(device[1:] != device[:-1]) + 1).tolist()
         start = 0
         for end in [*ends, len(batch)]:
@@ -114,11 +119,19 @@ class Splitter:
         if not historical:
             again = batch.source_time == self._newest[batch.signal]
             if again.any():
+                again &= self._same(batch)
                 keep = ~again if keep is None else keep & ~again
         if keep is None:
             return batch
         self.duplicates += len(batch) - int(keep.sum())
         return batch.take(keep)
+
+    def _same(self, batch: SampleBatch) -> NDArray[np.bool_]:
+        """Where a row says what the newest of its signal says."""
+        value = self._value[batch.signal]
+        same: NDArray[np.bool_] = (batch.value == value) | (np.isnan(batch.value) & np.isnan(value))
+        same &= batch.status == self._status[batch.signal]
+        return same
 
     def text_rows(self, texts: Sequence[Text], historical: bool = False) -> Iterator[NewRow]:
         """Rows of strings, by device."""

@@ -44,15 +44,13 @@ class OneByOne:
         if last is None:
             self.last[index] = row
             return True
-        if time == last[1]:
-            return False
         of = SIGNALS[index]
         moved = abs(value - last[2])
         new = (
             status != last[3]
             or math.isnan(value) != math.isnan(last[2])
             or (moved > 0 and moved >= of.deadband * (1 - 1e-9))
-            or abs(time - last[1]) >= of.max_interval * 1000
+            or (time != last[1] and abs(time - last[1]) >= of.max_interval * 1000)
         )
         if new:
             self.last[index] = row
@@ -107,20 +105,33 @@ def test_a_change_of_status_always_passes() -> None:
     assert one.report(batch).source_time.tolist() == [0, 2, 4]
 
 
-def test_two_values_in_one_millisecond_are_counted() -> None:
+def test_another_value_or_status_under_the_same_time_is_a_correction() -> None:
     one = Filter([signal("x")])
     one.report(SampleBatch.of([0], [5], [1.0]))
-    assert not len(one.report(SampleBatch.of([0], [5], [2.0])))
-    assert not len(one.report(SampleBatch.of([0], [5], [1.0])))  # the same again is no loss
-    assert one.doubled == 1
+    assert one.report(SampleBatch.of([0], [5], [2.0])).value.tolist() == [2.0]
+    assert not len(one.report(SampleBatch.of([0], [5], [2.0])))  # the same again
+    bad = SampleBatch.of([0], [5], [np.nan], [StatusCode.BadSensorFailure])
+    assert one.report(bad).status.tolist() == [StatusCode.BadSensorFailure]
+    assert one.doubled == 0
+
+
+def test_of_two_values_of_one_millisecond_beside_each_other_the_first_is_counted() -> None:
+    one = Filter([signal("x")])
     assert one.report(SampleBatch.of([0, 0], [6, 6], [2.0, 3.0])).value.tolist() == [3.0]
-    assert one.doubled == 2
+    assert one.doubled == 1
 
 
 def test_texts_are_reported_when_they_change() -> None:
     one = Filter([signal("t", kind=SignalKind.TEXT)])
     told = [Text(0, at, text) for at, text in ((0, "A"), (10, "A"), (20, "B"), (60_020, "B"))]
     assert [t.time for t in one.texts(told)] == [0, 20, 60_020]
+
+
+def test_a_text_that_was_lost_is_reported_again_when_it_is_back() -> None:
+    one = Filter([signal("t", kind=SignalKind.TEXT)])
+    one.texts([Text(0, 0, "A")])
+    one.report(SampleBatch.of([0], [5], [np.nan], [StatusCode.BadNoCommunication]))
+    assert [t.text for t in one.texts([Text(0, 10, "A"), Text(0, 11, "A")])] == ["A"]
 
 
 # ---------------------------------------------------------------------------------------- scaling

@@ -18,7 +18,7 @@ from edge.scaling import Scaling
 from edge.source import Answer
 from plant.errors import Unavailable
 from plant.flow.clock import Clock, ManualClock, UtcClock
-from plant.flow.sample import SampleBatch
+from plant.flow.sample import SampleBatch, Text
 from plant.flow.status import StatusCode
 from plant.model.signal import Label, Reading, Signal, SignalKind
 from tests.edge.loop_support import in_virtual_time
@@ -174,6 +174,9 @@ async def test_the_channel_closes_when_the_runner_ends(tmp_path: Path) -> None:
 # ----------------------------------------------------------------------------------------- pushed
 
 
+NOW = 1_795_000_000_000
+
+
 def test_silence_of_a_living_peer_states_the_value_again() -> None:
     clock = [0.0]
     push = Restatement(2, monotonic=lambda: clock[0])
@@ -231,6 +234,86 @@ def test_what_was_not_told_again_after_a_mended_connection() -> None:
     again = push.add(SampleBatch.empty(), 13_000)
     assert 1 in again.signal.tolist()
     assert again.value[again.signal == 1].tolist() == [8.0]
+
+
+def _pushed(points: int = 1) -> tuple[Restatement, list[float]]:
+    clock = [0.0]
+    push = Restatement(points, monotonic=lambda: clock[0])
+    push.opened()
+    return push, clock
+
+
+def test_a_quiet_source_is_stated_again_though_none_of_its_nodes_changes() -> None:
+    push, clock = _pushed(2)
+    push.add(SampleBatch.of([0, 1], [NOW - 3_600_000, NOW], [12.5, 1.0]), NOW)
+    clock[0] = 2.0
+    again = push.add(SampleBatch.empty(), NOW + 2_000)
+    assert again.value.tolist() == [12.5, 1.0]
+    assert again.source_time.tolist() == [NOW + 2_000] * 2
+
+
+def test_what_the_peer_does_not_vouch_for_is_not_stated() -> None:
+    push, clock = _pushed()
+    push.add(SampleBatch.of([0], [NOW], [12.5]), NOW, NOW)
+    clock[0] = 2.0
+    assert not len(push.add(SampleBatch.empty(), NOW + 2_000, None))
+    clock[0] = 3.0  # its last sign of life, not now
+    assert push.add(SampleBatch.empty(), NOW + 3_000, NOW + 1_500).source_time == NOW + 1_500
+
+
+def test_nothing_of_an_earlier_session_is_stated() -> None:
+    push, clock = _pushed(2)
+    push.add(SampleBatch.of([0, 1], [NOW, NOW], [10.0, 11.0]), NOW)
+    push.texts([Text(1, NOW, "O1234")])
+    push.lose(NOW + 1_000)
+    push.opened()
+    push.add(SampleBatch.of([1], [NOW], [11.0]), NOW + 2_000)  # the node of point 0 is gone
+    for second in range(2, 10):
+        clock[0] = float(second)
+        again = push.add(SampleBatch.empty(), NOW + 1_000 * second)
+        assert 0 not in again.signal.tolist()
+        assert push.texts(()) == []
+
+
+def test_a_dead_clock_does_not_turn_good_when_stated_again() -> None:
+    push, clock = _pushed(2)
+    scaling = Scaling([signal("a/x"), signal("a/y")], [0, 1])
+    ahead = NOW + 3_600_000
+    push.add(SampleBatch.of([0, 1], [0, ahead], [1.0, 2.0]), NOW)
+    clock[0] = 2.0
+    again = push.add(SampleBatch.empty(), NOW + 2_000)
+    out = scaling.apply(again, ManualClock(NOW + 2_000))
+    assert out.source_time.tolist() == [NOW + 2_000] * 2
+    assert out.status.tolist() == [StatusCode.Uncertain] * 2
+
+
+def test_a_clock_hours_behind_that_runs_is_followed() -> None:
+    push, clock = _pushed()
+    behind = 3 * 3_600_000
+    for second in range(21):
+        clock[0] = float(second)
+        at = NOW + 1_000 * second
+        push.add(SampleBatch.of([0], [at - behind], [float(second)]), at)
+    clock[0] = 22.0
+    again = push.add(SampleBatch.empty(), NOW + 22_000)
+    assert again.source_time.tolist() == [NOW + 22_000 - behind]
+    assert again.value.tolist() == [20.0]
+
+
+def test_a_string_is_vouched_for_and_comes_back_after_a_loss() -> None:
+    push, clock = _pushed()
+    push.add(SampleBatch.empty(), NOW)
+    push.texts([Text(0, NOW, "O1234")])
+    clock[0] = 2.0
+    push.add(SampleBatch.empty(), NOW + 2_000)
+    assert [t.time for t in push.texts(())] == [NOW + 2_000]
+    push.lose(NOW + 3_000)
+    clock[0] = 4.0
+    push.add(SampleBatch.empty(), NOW + 4_000)
+    push.texts(())
+    clock[0] = 7.0
+    push.add(SampleBatch.empty(), NOW + 7_000)
+    assert [(t.text, t.time) for t in push.texts(())] == [("O1234", NOW + 7_000)]
 
 
 # --------------------------------------------------------------------------------------- presence

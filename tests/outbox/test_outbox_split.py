@@ -72,11 +72,16 @@ def test_rows_hold_at_most_500_metrics():
     assert [row.samples for row in rows] == [ROW_METRICS, ROW_METRICS, 201]
 
 
-def test_the_same_millisecond_again_is_counted_and_left_out():
+def test_the_same_again_is_counted_and_left_out_a_correction_is_a_row():
     split = splitter()
     list(split.rows(SampleBatch.of([0], [1000], [1.0])))
-    assert list(split.rows(SampleBatch.of([0], [1000], [2.0]))) == []
+    assert list(split.rows(SampleBatch.of([0], [1000], [1.0]))) == []
     assert split.duplicates == 1
+    (corrected,) = split.rows(SampleBatch.of([0], [1000], [2.0]))
+    assert decode_payload(corrected.metrics).value.tolist() == [2.0]
+    (bad,) = split.rows(SampleBatch.of([0], [1000], [np.nan], [0x80310000]))
+    assert decode_payload(bad.metrics).status.tolist() == [0x80310000]
+    assert list(split.rows(SampleBatch.of([0], [1000], [np.nan], [0x80310000]))) == []
     assert len(list(split.rows(SampleBatch.of([0], [999], [2.0])))) == 1, "a step back is taken"
 
 
