@@ -43,3 +43,19 @@ def test_every_command_and_bench_is_documented() -> None:
     text = "\n".join(page.read_text("utf-8") for page in PAGES)
     assert [c for c in _commands() if f"kaikou {c}" not in text] == []
     assert [b for b in names() if f"bench {b}" not in text and f"`{b}`" not in text] == []
+
+
+def test_every_attack_and_damage_is_shown_by_a_test_that_exists() -> None:
+    page = (ROOT / "docs/operations.md").read_text("utf-8")
+    _, _, section = page.partition("## Attacks, damage and bad peers")
+    rows = re.findall(
+        r"^\| (?!what is tried|---)(.+?) \|$", section.partition("\n## ")[0], re.MULTILINE
+    )
+    assert rows
+    missing = []
+    for row in rows:
+        for file, test in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", row) or [("", row)]:
+            text = (ROOT / file).read_text("utf-8") if file and (ROOT / file).exists() else ""
+            if not re.search(rf"^\s*(?:async )?def {re.escape(test)}\(", text, re.MULTILINE):
+                missing.append(f"{file}::{test}")
+    assert missing == []
