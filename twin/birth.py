@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 from plant.flow.port import Series
 from plant.flow.sample import Gap
@@ -77,7 +78,7 @@ class Births:
         self, plant: Plant, declared: Declared, ownership: Ownership, factor: float = 1.0
     ) -> None:
         self._hash = plant.hash
-        self._planned = {s.path for s in plant.signals}
+        self._planned = {s.path: s for s in series_of(plant, factor)}
         self._declared = declared
         self._ownership = ownership
         self._factor = factor
@@ -94,9 +95,14 @@ class Births:
 
     def _learn(self, event: Born, metric: Metric) -> None:
         path = self._ownership.path(event.node, event.device, metric.name)
-        if path is None or path in self._planned:
+        if path is None:
             return
-        if self._declared.learn(series_of_birth(path, metric, self._factor)):
+        series, planned = series_of_birth(path, metric, self._factor), self._planned.get(path)
+        if planned is not None:
+            told = replace(planned, kind=series.kind, unit=series.unit, modulus=series.modulus)
+            # only an edge of ours, on another file than the twin, says it otherwise and means it
+            series = told if event.announced and "kind" in metric.properties else planned
+        if self._declared.learn(series):
             log.warning("%s: kind or unit changed: a new signal begins", path)
 
     def _refused(self, event: Born) -> Gap | None:

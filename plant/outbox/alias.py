@@ -1,5 +1,6 @@
 """Aliases: two bytes that stand for (device, metric, type) for ever, in this outbox."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,12 @@ class KnownMetric:
     properties: str
 
 
+def _meaning(properties: str) -> tuple[str, str]:
+    """Unit and kind, "" where they are not told."""
+    told = json.loads(properties)
+    return str(told.get("engUnit", "")), str(told.get("kind", ""))
+
+
 class AliasBook:
     """The table of aliases; nothing of it is held in memory, thousands of strings add up."""
 
@@ -33,15 +40,22 @@ class AliasBook:
         self._path = path
 
     def give(self, keys: Mapping[AliasKey, str]) -> dict[AliasKey, int]:
-        """The alias of every key, the next free one where it has none; keeps the properties."""
+        """The alias of every key, the next free one where it has none; keeps the properties.
+
+        A metric whose unit or kind is another than before gets a new one: rows that wait under
+        the old alias mean what they meant. That is then called "metric~alias".
+        """
         found: dict[AliasKey, int] = {}
         told: list[AliasKey] = []
+        former: list[tuple[str, int]] = []
         alias = FIRST_ALIAS - 1
         for alias, device, metric, kind, properties in self._db.execute(
             "SELECT alias, device, metric, type, properties FROM alias ORDER BY alias"
         ):
             key = (device, metric, kind)
-            if key in keys:
+            if key in keys and _meaning(properties) != _meaning(keys[key]):
+                former.append((f"{metric}~{alias}", alias))
+            elif key in keys:
                 found[key] = alias
                 if keys[key] == properties:
                     told.append(key)
@@ -56,6 +70,7 @@ class AliasBook:
         changed = [(found[key], *key, text) for key, text in keys.items() if key not in known]
         if changed:
             with transaction(self._db):
+                self._db.executemany("UPDATE alias SET metric = ? WHERE alias = ?", former)
                 self._db.executemany("INSERT OR REPLACE INTO alias VALUES(?, ?, ?, ?, ?)", changed)
         return found
 

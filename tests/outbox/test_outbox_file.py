@@ -276,6 +276,19 @@ def test_a_damaged_file_is_set_aside_and_recorded(tmp_path):
     file.close()
 
 
+def test_rows_that_wait_keep_their_unit_when_plant_yaml_changes_it(tmp_path):
+    file = opened(tmp_path)
+    power = ("lathe", "power", 10)
+    kw, w = '{"engUnit":"kW","kind":"measurement"}', '{"engUnit":"W","kind":"measurement"}'
+    assert file.aliases.give({power: kw}) == {power: 128}
+    assert file.aliases.give({power: w}) == {power: 129}
+    known = {m.name: (m.alias, m.properties) for m in file.aliases.of_device("lathe")}
+    assert known == {"power": (129, w), "power~128": (128, kw)}
+    assert file.aliases.give({power: w}) == {power: 129}
+    assert file.aliases.give({power: kw}) == {power: 130}, "and back again"
+    file.close()
+
+
 def test_aliases_are_kept_and_never_given_twice(tmp_path):
     file = opened(tmp_path)
     power, state = ("lathe", "power", 10), ("lathe", "state", 10)

@@ -124,6 +124,31 @@ async def test_an_edge_on_a_newer_file_is_believed_what_its_signals_are(kit, tmp
             assert not any("~" in path for path in series)
 
 
+async def test_a_unit_that_changes_in_the_edge_first_mixes_no_rows(kit, tmp_path):
+    now = CLOCK.now()
+    kw, w = (widened(kit.plant, signal("saw/heat", unit=unit)) for unit in ("kW", "W"))
+    async with kit.twin(kw, tmp_path) as twin:
+        async with kit.edge(kw, tmp_path / "e") as up:
+            await say(up, now, saw_heat=1.5)
+            await kit.until(lambda: stored(twin, "saw/heat"))
+    async with kit.edge(kw, tmp_path / "e") as up:
+        await say(up, now + 1, saw_heat=1.6)
+        assert up.outbox.count.rows, "it waits in kW"
+    async with kit.edge(w, tmp_path / "e") as up:
+        async with kit.twin(kw, tmp_path) as twin:
+            await say(up, now + 2, saw_heat=1700.0)
+            await kit.until(lambda: up.outbox.count.rows == 0)
+            assert stored(twin, "saw/heat") == [(now + 2, 1700.0, 0)]
+        async with kit.twin(w, tmp_path) as twin:
+            await say(up, now + 3, saw_heat=1800.0)
+            await kit.until(lambda: len(stored(twin, "saw/heat")) == 2)
+            units = {s.path: s.unit for s in twin.reader.series() if "heat" in s.path}
+            values = {path: [v for _, v, _ in stored(twin, path)] for path in units}
+    assert {(units[path], value) for path in units for value in values[path]} == {
+        ("kW", 1.5), ("kW", 1.6), ("W", 1700.0), ("W", 1800.0),
+    }  # fmt: skip
+
+
 async def test_a_node_on_another_file_is_told_once(kit, tmp_path, caplog):
     async with kit.twin(kit.plant, tmp_path):
         edge = EdgeSession(kit.plant.group, "edge1", plant_hash="another")
