@@ -83,6 +83,7 @@ async def run(plant: Plant, ports: Ports) -> None:
                 "since": link.since,
                 "complete_up_to": link.complete_up_to,
                 "best_effort": link.best_effort,
+                "other_plant": link.plant_hash not in {"", plant.hash},
             }
             for link in view.links()
         ]

@@ -8,7 +8,7 @@ from plant.flow.port import Series
 from plant.flow.sample import Gap
 from plant.model.plant import Plant
 from plant.model.signal import SignalKind
-from plant.wire.birth import PLANT_HASH, DataType, is_internal
+from plant.wire.birth import DataType, is_internal, plant_hash
 from plant.wire.host_event import Born
 from plant.wire.message import Metric
 from plant.wire.ownership import Ownership
@@ -115,16 +115,13 @@ class Births:
 
     def _compare(self, event: Born) -> None:
         """Say once that a node runs on another plant.yaml."""
-        for metric in event.metrics if event.device is None else ():
-            other = metric.value
-            if metric.name != PLANT_HASH or other in {None, "", self._hash}:
-                continue
-            if self._once(event.node, other):
-                text = (
-                    "%s runs on another plant.yaml (%.12s) than the twin (%.12s): "
-                    "restart whichever was started before the file was changed"
-                )
-                log.warning(text, event.node, other, self._hash)
+        other = plant_hash(event.metrics) if event.device is None else ""
+        if other and other != self._hash and self._once(event.node, other):
+            text = (
+                "%s runs on another plant.yaml (%.12s) than the twin (%.12s): "
+                "restart whichever was started before the file was changed"
+            )
+            log.warning(text, event.node, other, self._hash)
 
     def _once(self, node: NodeId, what: object) -> bool:
         if (node, what) in self._told or len(self._told) >= _TOLD:

@@ -48,6 +48,15 @@ def is_internal(name: str) -> bool:
     return name == BD_SEQ or name.startswith(_INTERNAL)
 
 
+def plant_hash(metrics: Sequence[Metric]) -> str:
+    """The hash of the plant.yaml that a node runs on, as its NBIRTH says it; "" where it does not.
+
+    >>> plant_hash([Metric(PLANT_HASH, value="a1b2")])
+    'a1b2'
+    """
+    return next((m.value for m in metrics if m.name == PLANT_HASH and type(m.value) is str), "")
+
+
 def signal_properties(signal: Signal) -> dict[str, Value | None]:
     """What a birth says of a signal: unit, kind, range, states and how far to trust it.
 

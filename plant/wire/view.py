@@ -17,6 +17,7 @@ from plant.flow.clock import Clock
 from plant.flow.live import LiveTable, SignalTable
 from plant.flow.status import StatusCode
 from plant.model.plant import PUBLISHERS, Broker
+from plant.wire.birth import plant_hash
 from plant.wire.client import MqttClient
 from plant.wire.doubt import believable, doubted
 from plant.wire.host_event import Born, Data, Died, HostEvent, RebirthWanted, RunsAnnounced
@@ -53,6 +54,7 @@ class Link:
     since           ms UTC of the last change of state
     complete_up_to  ms UTC: everything accepted before is durable; 0 while that is not known
     best_effort     a foreign edge: nothing is promised
+    plant_hash      of the plant.yaml that it runs on, "" where it says none
     """
 
     edge: str
@@ -60,6 +62,7 @@ class Link:
     since: int
     complete_up_to: int
     best_effort: bool
+    plant_hash: str = ""
 
 
 class Progress:
@@ -149,6 +152,7 @@ class LiveView:
         self._mqtt: MqttClient | None = None
         self._links: dict[NodeId, tuple[LinkState, int]] = {}
         self._progress: dict[NodeId, Progress] = {}
+        self._hashes: dict[NodeId, str] = {}
         for edge in edges:
             self._links[NodeId(group, edge)] = LinkState.UNKNOWN, clock.now()
 
@@ -168,7 +172,8 @@ class LiveView:
             complete = progress.complete_up_to if progress else 0
             effort = known is not None and known.alive and not known.announced
             name = node.node if own else str(node)
-            links.append(Link(name, state, since, complete, effort))
+            hash = self._hashes.get(node, "")
+            links.append(Link(name, state, since, complete, effort, hash))
         return links
 
     def on_message(
@@ -205,6 +210,8 @@ class LiveView:
                 case Data():
                     self._on_samples(doubted(event, self._clock))
                 case Born():
+                    if event.device is None and event.node in self._links:
+                        self._take_hash(event.node, plant_hash(event.metrics))
                     self._turn(event.node, LinkState.UP)
                     if event.dead:
                         self.live.mark(event.signals, StatusCode.BadNoCommunication)
@@ -293,6 +300,11 @@ class LiveView:
         if ack.host == self._host_id:
             for run, offset in ack.marks:
                 progress.ack(run, offset)
+
+    def _take_hash(self, node: NodeId, hash: str) -> None:
+        if self._hashes.get(node, "") != hash:
+            self._hashes[node] = hash
+            self.revision += 1
 
     def _turn(self, node: NodeId, state: LinkState) -> None:
         before = self._links.get(node)

@@ -161,6 +161,20 @@ def test_complete_up_to_follows_the_acknowledgements() -> None:
     assert p.view.links()[0].complete_up_to == NOW + 3000
 
 
+def test_a_link_says_on_which_plant_yaml_its_node_runs() -> None:
+    p = Picture()
+    p.edge = EdgeSession("g", "edge1", plant_hash="a1b2")
+    p.edge.will(0)
+    p.born()
+    assert p.view.links()[0].plant_hash == "a1b2"
+    before = p.view.revision
+    p.edge = EdgeSession("g", "edge1", plant_hash="c3d4")
+    p.edge.will(1)
+    p.born()
+    assert p.view.links()[0].plant_hash == "c3d4"
+    assert p.view.revision > before
+
+
 async def publish(
     broker: Broker, edge: EdgeSession, begun: asyncio.Event, stop: asyncio.Event
 ) -> None:

@@ -293,6 +293,8 @@ export interface EdgeLink {
   readonly complete_up_to: number | null;
   /** A foreign edge that promises nothing. */
   readonly best_effort: boolean;
+  /** It runs on another plant.yaml than the gateway. */
+  readonly other_plant?: boolean;
 }
 
 export type ServerMessage =

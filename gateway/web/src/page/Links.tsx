@@ -23,7 +23,15 @@ function Row({ link }: { link: EdgeLink }) {
   const lost = link.state === "lost";
   return (
     <tr class={lost ? "lost-row" : ""}>
-      <th scope="row">{nameOfEdge(link.edge)}</th>
+      <th scope="row">
+        {nameOfEdge(link.edge)}
+        {link.other_plant === true && (
+          <span class="other-plant" title={w.otherPlantTitle}>
+            {" "}
+            {w.otherPlant}
+          </span>
+        )}
+      </th>
       <td>
         <b class={lost ? "link-lost" : "link-state"}>
           {link.state === "up" ? w.linkUp : lost ? w.linkLost : w.linkUnknown}
