@@ -13,6 +13,7 @@ from plant.wire.host_event import Born
 from plant.wire.message import Metric
 from plant.wire.ownership import Ownership
 from plant.wire.record import RECORD
+from plant.wire.refusal import one_line
 from plant.wire.topic import NodeId
 from twin.declared import Declared
 
@@ -21,6 +22,8 @@ log = logging.getLogger("kaikou.twin")
 HOLD_TIMES = 3
 """A value counts for so many of its ``max_interval``: then the signal is silent."""
 _GAP_SIGNALS = 200
+_NUMBER = 1e12
+"""A register that rolls over, and an interval in s, are less."""
 _TOLD = 1000
 """So many refusals and other plants are remembered, so that each is told once."""
 _KINDS = {int(DataType.Boolean): SignalKind.STATE, int(DataType.String): SignalKind.TEXT}
@@ -66,9 +69,15 @@ def series_of_birth(path: str, metric: Metric, factor: float = 1.0) -> Series:
         path,
         kind,
         str(unit) if unit else "",
-        float(modulus) if isinstance(modulus, int | float) and modulus > 0 else None,
-        hold_ms(float(interval), factor) if isinstance(interval, int | float) else 0,
+        _positive(modulus),
+        hold_ms(_positive(interval) or 0.0, factor),
     )
+
+
+def _positive(given: object) -> float | None:
+    """A number that makes sense, None for any other property."""
+    number = isinstance(given, int | float) and 0 < given < _NUMBER
+    return float(given) if number else None  # type: ignore[arg-type]
 
 
 class Births:
@@ -108,7 +117,7 @@ class Births:
     def _refused(self, event: Born) -> Gap | None:
         """Rows of these are acknowledged and not stored from now on: one record says so."""
         paths = _paths(event)
-        if not self._once(event.node, paths):
+        if not self._once(event.node, hash(paths)):
             return None
         reason = "plant.yaml gives these signals to another node"
         return Gap(str(event.node), 0, 0, -1, reason, paths[:_GAP_SIGNALS])
@@ -116,12 +125,12 @@ class Births:
     def _compare(self, event: Born) -> None:
         """Say once that a node runs on another plant.yaml."""
         other = plant_hash(event.metrics) if event.device is None else ""
-        if other and other != self._hash and self._once(event.node, other):
+        if other and other != self._hash and self._once(event.node, other[:64]):
             text = (
                 "%s runs on another plant.yaml (%.12s) than the twin (%.12s): "
                 "restart whichever was started before the file was changed"
             )
-            log.warning(text, event.node, other, self._hash)
+            log.warning(text, event.node, one_line(other), self._hash)
 
     def _once(self, node: NodeId, what: object) -> bool:
         if (node, what) in self._told or len(self._told) >= _TOLD:

@@ -35,6 +35,7 @@ from plant.wire.host_session import HostSession, rebirth_command
 from plant.wire.host_state import HostState
 from plant.wire.message import Outgoing
 from plant.wire.ownership import Ownership
+from plant.wire.refusal import Refusals, one_line
 from plant.wire.topic import NodeId
 from twin.birth import Births, series_of
 from twin.declared import Declared
@@ -47,8 +48,8 @@ COMMIT_S = 0.1
 REPEAT_S = 5.0
 TICK_S = 0.25
 RETAIN_S = 5.0
-_REFUSALS = 1000
-"""So many different refusals are logged; all are counted by the session."""
+_ASKED = 256
+"""So many nodes are told of that are asked for their births."""
 
 Heard = Callable[[Data, bool], None]
 """Called with every data event and whether it was queued to be stored."""
@@ -90,7 +91,8 @@ class Host:
         self._wake = asyncio.Event()
         self._closing = False
         self._lag = Transition("historian queue")
-        self._refused: set[tuple[NodeId, str]] = set()
+        self.refusals = Refusals(log)
+        self._asked: set[NodeId] = set()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="historian")
         self._sealer = ThreadPoolExecutor(1, thread_name_prefix="sealer")
 
@@ -158,7 +160,7 @@ class Host:
                     answers.append(self.intake.announced(event))
                     self._wake.set()
                 case RebirthWanted(node, reason):
-                    log.info("%s: asked for its births: %s", node, reason)
+                    self._ask(node, reason)
                     answers.append(rebirth_command(node, self._clock.now()))
                 case Died(_, _, signals):
                     self.live.mark(signals, StatusCode.BadNoCommunication)
@@ -170,20 +172,19 @@ class Host:
                     self.intake.gap(event)
                     self._wake.set()
                 case Refused():
-                    self._refuse(event)
+                    self.refusals.take(event.node, event.reason)
         return answers
 
-    def _refuse(self, event: Refused) -> None:
-        """Say once what a node does wrong."""
-        what = (event.node, event.reason)
-        if what not in self._refused and len(self._refused) < _REFUSALS:
-            self._refused.add(what)
-            log.warning("%s: refused: %s", *what)
+    def _ask(self, node: NodeId, reason: str) -> None:
+        """Say once until it is born that a node is asked for its births."""
+        if node not in self._asked and len(self._asked) < _ASKED:
+            self._asked.add(node)
+            log.info("%s: asked for its births: %s", node, one_line(reason))
 
     def _data(self, event: Data) -> None:
         if self._recorded.forged(event.events):
             text = "a statement that the twin never recorded"
-            self._refuse(Refused(event.node, event.device, text))
+            self.refusals.take(event.node, text)
             return  # the row is not taken either: the true one of this offset may still come
         event = doubted(event, self._clock)
         if event.live:

@@ -15,6 +15,7 @@ from plant.flow.rate import Rate
 from plant.outbox.store import Acceptance
 from plant.outbox.uplink import Uplink
 from plant.wire.edge_session import Command
+from plant.wire.refusal import Refusals
 from plant.wire.request import REQUEST, WAITING, Reply, Request
 from twin.recorded import Recorded
 from twin.statement import Vocabulary, statement
@@ -26,6 +27,8 @@ KEY = "request"
 A_MINUTE = 300
 """So many statements are recorded in a minute at most: a plant's people type no faster."""
 _REMEMBERED = 1000
+_KIND = 24
+"""Refusals that begin alike are told once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ class Requests:
         recorded: Recorded | None = None,
     ) -> None:
         self._own = Recorded() if recorded is None else recorded
-        self.refused = 0
+        self._told = Refusals(log)
         self._known = known
         self._clock = clock
         self._uplink = uplink
@@ -63,6 +66,11 @@ class Requests:
         self._rate = Rate(A_MINUTE, 60.0)
         self._recording: asyncio.Queue[_Recording | Reply] = asyncio.Queue(2 * WAITING)
         self._answered: OrderedDict[str, Reply | None] = OrderedDict()
+
+    @property
+    def refused(self) -> int:
+        """How much was no request, or refused."""
+        return self._told.count
 
     def on_command(self, command: Command) -> None:
         """Take a command of the twin's node; what is no request, or about nothing, is refused."""
@@ -75,7 +83,8 @@ class Requests:
                 self._refuse(str(error))
                 continue
             if command.device != request.asset:
-                self._refuse(f"request about {request.asset!r} on the topic of {command.device!r}")
+                about = f"request on another topic: about {request.asset[:_KIND]!r}"
+                self._refuse(f"{about} on that of {command.device!r}")
             elif self._recording.full():
                 self._refuse("more requests than can be answered")
             else:
@@ -111,7 +120,7 @@ class Requests:
             reply = waiting if isinstance(waiting, Reply) else await self._recorded(waiting)
             self._remember(reply.id, reply)
             if reply.error:
-                log.info("request refused: %s", reply.error)
+                self._told.take("requests", f"{reply.error[:_KIND]}: {reply.error[_KIND:]}")
             try:
                 await self._uplink.publish(reply.message(self._group))
             except Unavailable:
@@ -139,6 +148,4 @@ class Requests:
 
     def _refuse(self, why: str) -> None:
         """Rubbish gets no answer; it is counted and said at first."""
-        self.refused += 1
-        if self.refused <= 20:
-            log.warning("request refused: %s", why)
+        self._told.take("requests", why)

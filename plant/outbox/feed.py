@@ -173,6 +173,8 @@ class FeedClient:
                     raise Unavailable(f"{where}: this is no feed of Kaikou")
                 topic = await reader.readexactly(topic_size)
                 yield topic.decode(), await reader.readexactly(size)
+        except UnicodeDecodeError as error:
+            raise Unavailable(f"{where}: this is no feed of Kaikou") from error
         except (OSError, asyncio.IncompleteReadError) as error:
             raise Unavailable(f"{where}: connection lost") from error
         finally:

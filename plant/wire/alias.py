@@ -14,6 +14,7 @@ from plant.wire.record import RECORD
 
 _NUMBERS = frozenset(range(DataType.Int8, DataType.Boolean + 1)) | {DataType.DateTime}
 _TEXTS = frozenset((DataType.String, DataType.Text, DataType.UUID))
+_KNOWN = frozenset(DataType)
 _SIGNED = {DataType.Int8: 8, DataType.Int16: 16, DataType.Int32: 32}
 _UNKNOWN, _SKIP = -1, -2
 _DIRECT = 65_536
@@ -61,6 +62,8 @@ class Scope:
         self._record: int | None = None
         for metric in metrics:
             kind = metric.datatype or 0
+            if kind not in _KNOWN:
+                kind = DataType.Unknown
             index = _SKIP
             if metric.name == RECORD:
                 self._record = metric.alias

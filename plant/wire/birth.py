@@ -159,6 +159,8 @@ def refuse_duplicates(metrics: Sequence[Metric]) -> str | None:
     by_alias: dict[int, str] = {}
     names: set[str] = set()
     for metric in metrics:
+        if not metric.name:
+            return "a metric without a name"
         if metric.name in names:
             return f"metric {metric.name!r} stands twice"
         names.add(metric.name)

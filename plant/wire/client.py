@@ -308,7 +308,12 @@ class MqttClient:
         self._forget_socket()
 
     def _on_message(self, _c: Client, _u: Any, message: MQTTMessage) -> None:
-        self._inbound.append(Incoming(message.topic, bytes(message.payload), message.retain))
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:  # a broker should not let it through
+            self.dropped += 1
+            return
+        self._inbound.append(Incoming(topic, bytes(message.payload), message.retain))
         self._bytes += len(message.payload)
         while len(self._inbound) > self._limit or self._bytes > _INBOUND_BYTES:
             self._bytes -= len(self._inbound.popleft().payload)

@@ -1,10 +1,12 @@
 """Reading a payload: runs of one layout by numpy, everything else by protobuf.
 
 A piece that has a layout's length but not its bytes, and everything of another length, is read by
-protobuf; a payload with fields that the walk does not know, whole.
+protobuf; a payload with fields that the walk does not know, whole. All of it is held to the bounds
+of ``plant.wire.gate``.
 """
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,20 +17,49 @@ from numpy.typing import NDArray
 from plant.errors import DecodeError
 from plant.flow.sample import Float64, Int64, UInt32
 from plant.flow.status import StatusCode
-from plant.wire import kaikou_pb2
-from plant.wire import sparkplug_b_pb2 as pb
+from plant.wire import raw
+from plant.wire.gate import (
+    INT64_LAST,
+    NAME_CHARS,
+    PAYLOAD_BYTES,
+    PROPERTIES,
+    PROPERTY_BYTES,
+    RUN_CHARS,
+    RUNS,
+    TEXT_BYTES,
+    TIME_LAST,
+    check_head,
+    check_offset,
+    check_run,
+    check_size,
+    decoded,
+    text_of,
+)
 from plant.wire.layout import BY_STRIDE, QUALITY_BAD, QUALITY_GOOD
 from plant.wire.message import Message, Metric, Row, Runs, RunState, TextSample, Value
 from plant.wire.walk import Piece, Walk, walk_payload
 
-_INT64_MAX = (1 << 63) - 1
+_NONE: Mapping[str, int] = {}
+_UNFRAMED_BYTES = 1 << 16
+"""A payload whose metrics cannot be counted beforehand is short."""
 
 
-def decode_payload(data: bytes) -> Message:
-    """Read any Sparkplug B payload; raises ``DecodeError`` where protobuf could not read it."""
+def decode_payload(data: bytes, most_bytes: int = PAYLOAD_BYTES) -> Message:
+    """Read any Sparkplug B payload.
+
+    Raises
+    ------
+    DecodeError
+        Protobuf could not read it, or it is beyond the bounds of ``plant.wire.gate``. Single
+        metrics that cannot be taken do not spoil the others: ``unread`` of the message counts them.
+    """
+    check_size(data, most_bytes)
     try:
         walk = walk_payload(data)
-        return _read_whole(data) if walk is None else _read(data, walk)
+        if walk is None:
+            check_size(data, _UNFRAMED_BYTES)
+            return _read_whole(data)
+        return _read_whole(data) if walk.odd else _read(data, walk)
     except ProtobufError as error:
         raise DecodeError("no Sparkplug payload", data[:40]) from error
 
@@ -77,7 +108,7 @@ def _read_mixed(data: bytes, walk: Walk) -> Message:
     if not odd:
         return _message(walk, columns, (), ())
     odd.sort(key=lambda pair: pair[0])
-    parsed = pb.Payload.FromString(b"".join(piece for _, piece in odd)).metrics
+    parsed = raw.Payload.FromString(b"".join(piece for _, piece in odd)).metrics
     return _with_odd(walk, columns, [i for i, _ in odd], parsed)
 
 
@@ -110,11 +141,10 @@ def _read_layout(
 
 def _read_whole(data: bytes) -> Message:
     """By protobuf alone: unknown fields, uuid, body, fields in an order of their own."""
-    payload = pb.Payload.FromString(data)
-    walk = Walk(payload.timestamp, payload.seq if payload.HasField("seq") else None)
-    field_1000: Any = kaikou_pb2.extension
-    if payload.HasExtension(field_1000):
-        walk.extension = payload.Extensions[field_1000].SerializeToString()
+    payload = raw.Payload.FromString(data)
+    walk = Walk(timestamp=payload.timestamp, seq=payload.seq if payload.HasField("seq") else None)
+    if payload.HasExtension(raw.field_1000):
+        walk.extension = payload.Extensions[raw.field_1000].SerializeToString()
     count = len(payload.metrics)
     return _with_odd(walk, _empty(count), list(range(count)), payload.metrics)
 
@@ -130,27 +160,38 @@ def _empty(count: int) -> _Columns:
 
 
 def _with_odd(
-    walk: Walk, columns: _Columns, places: Sequence[int], metrics: Iterable[pb.Payload.Metric]
+    walk: Walk, columns: _Columns, places: Sequence[int], metrics: Iterable[Any]
 ) -> Message:
     """Put what protobuf read into its places; what is no number by alias goes beside."""
     texts: list[TextSample] = []
     others: list[Metric] = []
+    unread: Counter[str] = Counter()
     for place, metric in zip(places, metrics, strict=True):
         value, kind = _value(metric)
         time = metric.timestamp if metric.HasField("timestamp") else walk.timestamp
-        time = min(time, _INT64_MAX)
         status, properties = _status(metric, value is None)
+        if metric.alias > INT64_LAST:
+            raise DecodeError(f"alias out of range: {metric.alias}")
+        if time > TIME_LAST:
+            unread["a time out of range"] += 1
+            if not metric.name:
+                continue
+            time, value, status = walk.timestamp, None, int(StatusCode.BadDecodingError)
+        if isinstance(value, str) and len(value) > TEXT_BYTES:
+            unread["a text too long"] += 1
+            value, status = None, int(StatusCode.BadDecodingError)
         if metric.name or not metric.HasField("alias") or kind == "other":
             others.append(_metric(metric, value, time, status, properties))
         elif kind == "text":
-            texts.append(TextSample(metric.alias, time, str(value), status, metric.is_historical))
+            text = None if value is None else str(value)
+            texts.append(TextSample(metric.alias, time, text, status, metric.is_historical))
         else:
-            columns.alias[place] = min(metric.alias, _INT64_MAX)
+            columns.alias[place] = metric.alias
             columns.time[place] = time
             columns.value[place] = np.nan if value is None else float(value)
             columns.status[place] = status
             columns.historical[place] = metric.is_historical
-    if texts or others:
+    if texts or others or unread:
         numbers = columns.alias >= 0
         columns = _Columns(
             columns.alias[numbers],
@@ -159,7 +200,7 @@ def _with_odd(
             columns.status[numbers],
             columns.historical[numbers],
         )
-    return _message(walk, columns, texts, others)
+    return _message(walk, columns, texts, others, unread)
 
 
 _FIELDS = {
@@ -173,7 +214,7 @@ _FIELDS = {
 }
 
 
-def _value(metric: pb.Payload.Metric | pb.Payload.PropertyValue) -> tuple[Value | None, str]:
+def _value(metric: Any) -> tuple[Value | None, str]:
     """The value and what it is: a number (or null), a text, or something else."""
     which = metric.WhichOneof("value")
     if metric.is_null or which is None:
@@ -182,17 +223,18 @@ def _value(metric: pb.Payload.Metric | pb.Payload.PropertyValue) -> tuple[Value 
     if which not in _FIELDS:
         return None, kind
     value: Value = getattr(metric, which)
-    if which == "long_value" and isinstance(value, int) and value > _INT64_MAX:
+    if kind == "text" and isinstance(value, bytes):
+        value = decoded(value)
+    if which == "long_value" and isinstance(value, int) and value > INT64_LAST:
         value -= 1 << 64
     return value, kind
 
 
-def _status(metric: pb.Payload.Metric, null: bool) -> tuple[int, dict[str, Value | None]]:
+def _status(metric: Any, null: bool) -> tuple[int, dict[str, Value | None]]:
     """StatusCode of ours, else Quality of anyone, else Good unless null; and other properties."""
     if not metric.HasField("properties"):
         return (int(StatusCode.BadNoData) if null else 0), {}
-    keys, values = metric.properties.keys, metric.properties.values
-    properties = {k: _value(v)[0] for k, v in zip(keys, values, strict=False)}
+    properties = _properties(metric.properties)
     code, quality = properties.pop("StatusCode", None), properties.pop("Quality", None)
     if type(code) is int:  # a boolean is an int too, and no status
         return code & 0xFFFF_FFFF, properties
@@ -202,15 +244,28 @@ def _status(metric: pb.Payload.Metric, null: bool) -> tuple[int, dict[str, Value
     return (int(StatusCode.BadNoData) if null else 0), properties
 
 
+def _properties(given: Any) -> dict[str, Value | None]:
+    keys, values = given.keys, given.values
+    if len(keys) > PROPERTIES:
+        raise DecodeError(f"too many properties: {len(keys)}; a metric may have {PROPERTIES}")
+    found = {}
+    for key, value in zip(keys, values, strict=False):
+        one = _value(value)[0]
+        if isinstance(one, str | bytes) and len(one) > PROPERTY_BYTES:
+            raise DecodeError(f"property too long: {len(one)}; {PROPERTY_BYTES} are taken")
+        found[text_of(key, NAME_CHARS, "name of a property")] = one
+    return found
+
+
 def _metric(
-    metric: pb.Payload.Metric,
+    metric: Any,
     value: Value | None,
     time: int,
     status: int,
     properties: dict[str, Value | None],
 ) -> Metric:
     return Metric(
-        metric.name,
+        text_of(metric.name, NAME_CHARS, "name of a metric"),
         metric.alias if metric.HasField("alias") else None,
         time,
         metric.datatype if metric.HasField("datatype") else None,
@@ -222,11 +277,16 @@ def _metric(
 
 
 def _message(
-    walk: Walk, columns: _Columns, texts: Sequence[TextSample], metrics: Sequence[Metric]
+    walk: Walk,
+    columns: _Columns,
+    texts: Sequence[TextSample],
+    metrics: Sequence[Metric],
+    unread: Mapping[str, int] = _NONE,
 ) -> Message:
+    check_head(walk.timestamp, walk.seq)
     row, runs, dead = _extension(walk.extension)
     return Message(
-        min(walk.timestamp, _INT64_MAX),
+        walk.timestamp,
         walk.seq,
         columns.alias,
         columns.time,
@@ -238,6 +298,7 @@ def _message(
         row,
         runs,
         dead,
+        unread,
     )
 
 
@@ -246,14 +307,34 @@ def _extension(data: bytes) -> tuple[Row | None, Runs | None, bool]:
     if not data:
         return None, None, False
     try:
-        extension = kaikou_pb2.Extension.FromString(data)
+        extension = raw.Extension.FromString(data)
     except ProtobufError:
         return None, None, False
     row = runs = None
     if extension.row.run and extension.row.offset:
-        given = extension.row
-        row = Row(given.run, given.offset, given.after, given.resend)
+        row = _row(extension.row)
     if extension.runs.current:
-        states = (RunState(r.run, r.acked, r.kept) for r in extension.runs.runs)
-        runs = Runs(extension.runs.current, tuple(states))
+        runs = _runs(extension.runs)
     return row, runs, extension.dead
+
+
+def _row(given: Any) -> Row:
+    check_offset(given.offset)
+    check_offset(given.after)
+    return Row(_run(given.run), given.offset, given.after, given.resend)
+
+
+def _runs(given: Any) -> Runs:
+    if len(given.runs) > RUNS:
+        raise DecodeError(f"too many runs: {len(given.runs)}; {RUNS} are taken")
+    for run in given.runs:
+        check_offset(run.acked)
+        check_offset(run.kept)
+    states = tuple(RunState(_run(run.run), run.acked, run.kept) for run in given.runs)
+    return Runs(_run(given.current), states)
+
+
+def _run(name: bytes) -> str:
+    run = decoded(name[: 4 * RUN_CHARS])
+    check_run(run)
+    return run

@@ -5,13 +5,14 @@ rebirth request), ``data`` and ``death`` go on, ``node_death`` or the loss of th
 it. What must outlive the process (the bdSeq of the last connect, aliases) is the caller's.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from plant.errors import DecodeError
+from plant.flow.json_text import read_json
 from plant.wire.birth import BD_SEQ, PLANT_HASH, REBIRTH, DataType, DeviceBirth, MetricBirth
 from plant.wire.codec import Metric, decode_payload, encode_named, encode_payload
+from plant.wire.gate import STATE_BYTES, TIME_LAST
 from plant.wire.message import Ack, Outgoing, Row, Runs
 from plant.wire.topic import (
     MessageType,
@@ -271,10 +272,10 @@ def parse_state(payload: bytes) -> tuple[bool, int] | None:
     (True, 1668114759262)
     """
     try:
-        body = json.loads(payload)
+        body = read_json(payload, STATE_BYTES)
         online, timestamp = body["online"], body["timestamp"]
-    except (ValueError, KeyError, TypeError):
+    except (DecodeError, KeyError, TypeError):
         return None
-    if type(online) is not bool or type(timestamp) is not int:
+    if type(online) is not bool or type(timestamp) is not int or not 0 <= timestamp <= TIME_LAST:
         return None
     return online, timestamp

@@ -10,11 +10,14 @@ from random import random as uniform
 
 from plant.errors import DecodeError
 from plant.flow.live import SignalTable
-from plant.flow.sample import Event, Gap
-from plant.wire.alias import Resolved, Scope, UnknownAliasError
+from plant.flow.rate import Rate
+from plant.wire.alias import Scope, UnknownAliasError
 from plant.wire.birth import BD_SEQ, REBIRTH, DataType, refuse_duplicates
 from plant.wire.codec import encode_named, encode_payload
+from plant.wire.crowd import make_room
 from plant.wire.decode import decode_payload
+from plant.wire.delivery import deliver
+from plant.wire.gate import FOREIGN_BYTES, INT64_LAST, PAYLOAD_BYTES, check_size
 from plant.wire.host_event import (
     Born,
     Data,
@@ -27,8 +30,9 @@ from plant.wire.host_event import (
 from plant.wire.message import Message, Metric, Outgoing
 from plant.wire.node import HEAL_S, HOLD_S, Held, Node
 from plant.wire.ownership import Ownership
-from plant.wire.record import decode_record
+from plant.wire.quota import ASKS, ASKS_S, DEVICES, NODES, Quota
 from plant.wire.topic import NAMESPACE, MessageType, NodeId, Topic, parse_topic
+from plant.wire.walk import payload_time
 
 REBORN_S = 5.0
 """After NBIRTH a device that was alive and is not born again within this is dead."""
@@ -45,7 +49,7 @@ class HostSession:
     random  0..1, for jitter
 
     ``refused`` counts what was not taken. Events come in the order in which they have to be
-    obeyed.
+    obeyed. Nodes that are not ours have the quotas of ``plant.wire.quota``.
     """
 
     def __init__(
@@ -64,6 +68,10 @@ class HostSession:
         self.refused = 0
         self.nodes: dict[NodeId, Node] = {}
         self._random = random
+        self._quota = Quota(table)
+        self._mono_s = 0.0
+        self._crowded = False
+        self._asks = Rate(ASKS, ASKS_S, lambda: self._mono_s)
 
     @property
     def subscriptions(self) -> list[tuple[str, int]]:
@@ -97,74 +105,98 @@ class HostSession:
         parsed = parse_topic(topic)
         if parsed is None or retain or parsed.type in (MessageType.NCMD, MessageType.DCMD):
             return []
-        try:
-            message = decode_payload(payload)
-        except DecodeError as error:
-            return self._refuse(parsed, str(error))
+        self._mono_s = mono_s
+        events: list[HostEvent] = []
         node = self.nodes.get(parsed.node)
         if node is None:
-            node = self.nodes[parsed.node] = Node(parsed.node, self.ownership.ours(parsed.node))
-        if parsed.type is MessageType.NDEATH:
-            return self._node_death(node, message)
-        node.heard = mono_s
-        if parsed.type is MessageType.NBIRTH:
-            return self._node_birth(node, parsed, message, mono_s)
-        if not node.alive:
-            return self._unknown(node, Held(parsed, message, mono_s), "not born")
-        node.follow(message, mono_s)
-        return self._in_session(node, Held(parsed, message, mono_s))
+            ours = self.ownership.ours(parsed.node)
+            room = [] if ours else make_room(self.nodes, mono_s)
+            if room is None:
+                return self._crowd(parsed)
+            self._crowded = self._crowded and not room
+            events += room
+            node = self.nodes[parsed.node] = Node(parsed.node, ours)
+        try:
+            return events + self._on_payload(node, parsed, payload)
+        except DecodeError as error:
+            if parsed.type in (MessageType.NBIRTH, MessageType.DBIRTH):
+                node.refuse()
+            return events + self._refuse(parsed, str(error))
+
+    def _crowd(self, topic: Topic) -> list[HostEvent]:
+        """One node too many, told once."""
+        told, self._crowded = self._crowded, True
+        reason = f"too many nodes: {NODES} that plant.yaml does not name are heard"
+        events = self._refuse(topic, reason)
+        return [] if told else events
+
+    def _on_payload(self, node: Node, topic: Topic, payload: bytes) -> list[HostEvent]:
+        """A message of a node; ``DecodeError`` for one that is not taken."""
+        most = PAYLOAD_BYTES if node.ours else FOREIGN_BYTES
+        if topic.type is not MessageType.NDEATH:
+            node.hear(self._mono_s)
+            if topic.type is not MessageType.NBIRTH and not node.alive:
+                check_size(payload, most)  # and is not even looked at
+                return self._unknown(node, topic, payload, "not born")
+        message = decode_payload(payload, most)
+        events: list[HostEvent] = []
+        for reason, count in message.unread.items():
+            events += self._refuse(topic, f"{reason}: {count} metrics")
+        if topic.type is MessageType.NDEATH:
+            return events + self._node_death(node, message)
+        if topic.type is MessageType.NBIRTH:
+            return events + self._node_birth(node, topic, message)
+        node.follow(message, self._mono_s)
+        if topic.type is MessageType.DBIRTH:
+            return events + self._birth(node, topic, message)
+        if topic.type is MessageType.DDEATH:
+            return events + self._device_death(node, topic)
+        return events + self._data(node, topic, payload, message)
 
     def tick(self, mono_s: float) -> list[HostEvent]:
         """What time alone brings: rebirth requests, gaps that did not heal. Every 0.1..1 s."""
+        self._mono_s = mono_s
         events: list[HostEvent] = []
         for node in self.nodes.values():
             if node.missing and mono_s >= node.gap_since + HEAL_S:
-                events.append(node.close_gap())
+                events += node.losses.tell(node.close_gap(), mono_s)
                 node.want(mono_s, 0.5 * self._random(), "sequence gap")
             expired = node.expire(mono_s)
             if expired is not None and not node.announced:
-                events.append(expired)
+                events += node.losses.tell(expired, mono_s)
+            events += node.losses.due(mono_s)
             if node.reborn_until and mono_s >= node.reborn_until:
                 events += [Died(node.id, d, s.signals) for d, s in node.before.items()]
                 node.before, node.reborn_until = {}, 0.0
-            reason = node.ask(mono_s, self._random())
-            if reason is not None:
-                events.append(RebirthWanted(node.id, reason))
+            if node.ours or self._asks.wait_s == 0:
+                reason = node.ask(mono_s, self._random())
+                if reason is not None:
+                    events.append(RebirthWanted(node.id, reason))
+                    if not node.ours:
+                        self._asks.take()
         return events
-
-    def _in_session(self, node: Node, held: Held) -> list[HostEvent]:
-        """A message of a node that is born, its sequence number seen to."""
-        if held.topic.type is MessageType.DBIRTH:
-            return self._birth(node, held.topic, held.message)
-        if held.topic.type is MessageType.DDEATH:
-            return self._device_death(node, held.topic)
-        return self._data(node, held)
 
     # -------------------------------------------------------------------------- births, deaths
 
-    def _node_birth(
-        self, node: Node, topic: Topic, message: Message, mono_s: float
-    ) -> list[HostEvent]:
-        refusal = refuse_duplicates(message.metrics)
-        if refusal is None and message.seq != 0:
-            refusal = f"NBIRTH with seq {message.seq} instead of 0"
-        if refusal is not None:
-            return self._refuse(topic, refusal)
+    def _node_birth(self, node: Node, topic: Topic, message: Message) -> list[HostEvent]:
+        self._check_birth(node, topic, message)
+        if message.seq != 0:
+            raise DecodeError(f"NBIRTH with seq {message.seq} instead of 0")
+        bd_seq = _bd_seq(message)
         events: list[HostEvent] = []
         if node.missing and not node.announced:
-            events.append(node.close_gap())
+            events += node.losses.tell(node.close_gap(), self._mono_s)
         node.before |= {d: s for d, s in node.scopes.items() if d is not None}
-        node.reborn_until = mono_s + REBORN_S if node.before else 0.0
-        node.begin(message, _bd_seq(message))
+        node.reborn_until = self._mono_s + REBORN_S if node.before else 0.0
+        node.begin(message, bd_seq)
         events += self._birth(node, topic, message)
-        if message.runs is not None:
+        if message.runs is not None and node.announced:
             events.append(RunsAnnounced(node.id, message.runs))
         return events
 
     def _birth(self, node: Node, topic: Topic, message: Message) -> list[HostEvent]:
-        refusal = refuse_duplicates(message.metrics)
-        if refusal is not None:
-            return self._refuse(topic, refusal)
+        if topic.device is not None:  # a node's was checked before it began anew
+            self._check_birth(node, topic, message)
         device = topic.device
         scope = Scope(
             self.table,
@@ -198,13 +230,27 @@ class HostSession:
             events += self._replay(node, held)
         return events
 
+    def _check_birth(self, node: Node, topic: Topic, message: Message) -> None:
+        """``DecodeError`` where a birth contradicts itself or is more than a node may have."""
+        refusal = refuse_duplicates(message.metrics)
+        if refusal is not None:
+            raise DecodeError(refusal)
+        if topic.device not in node.scopes and len(node.scopes) > DEVICES:
+            raise DecodeError(f"too many devices: a node may have {DEVICES}")
+        paths = (self.ownership.path(node.id, topic.device, m.name) for m in message.metrics)
+        new = [path for path in paths if path and not self.ownership.planned(path)]
+        refusal = self._quota.take(node.id, new, node.ours)
+        if refusal is not None:
+            raise DecodeError(refusal)
+
     def _node_death(self, node: Node, message: Message) -> list[HostEvent]:
         bd_seq = _bd_seq(message)
-        if not node.alive or (bd_seq is not None and bd_seq != node.bd_seq):
+        unsigned = bd_seq is None and not node.ours  # wills of some strangers
+        if not node.alive or not (unsigned or bd_seq == node.bd_seq):
             return []
         events: list[HostEvent] = []
         if node.missing and not node.announced:
-            events.append(node.close_gap())
+            events += node.losses.tell(node.close_gap(), self._mono_s)
         for device, scope in {**node.before, **node.scopes}.items():
             events.append(Died(node.id, device, scope.signals))
         node.end()
@@ -216,95 +262,49 @@ class HostSession:
 
     # ------------------------------------------------------------------------------------ data
 
-    def _data(self, node: Node, held: Held) -> list[HostEvent]:
-        scope = node.scopes.get(held.topic.device)
+    def _data(self, node: Node, topic: Topic, payload: bytes, message: Message) -> list[HostEvent]:
+        scope = node.scopes.get(topic.device)
         if scope is None:
-            return self._unknown(node, held, "not born")
+            return self._unknown(node, topic, payload, "not born")
         try:
-            found = scope.resolve(held.message)
+            found = scope.resolve(message)
         except UnknownAliasError as error:
-            return self._unknown(node, held, str(error))
-        return self._deliver(node, held.topic, held.message, found, not scope.dead)
+            return self._unknown(node, topic, payload, str(error))
+        return self._told(deliver(self.ownership, node, topic, message, found, not scope.dead))
 
-    def _deliver(
-        self, node: Node, topic: Topic, message: Message, found: Resolved, live: bool
-    ) -> list[HostEvent]:
-        row = message.row if node.announced else None
-        stored = row is not None or not node.announced
-        historical = found.historical
-        past = bool(historical.any()) or any(h for _, h in found.texts)
-        if past and row is None and not historical.all():
-            return self._split(node, topic, found, live)
-        events, gaps, refusals = self._records(topic, found.records)
-        texts = [text for text, _ in found.texts]
-        if not (len(found.samples) or texts or events or gaps) and row is None:
-            return refusals
-        data = Data(
-            node.id,
-            topic.device,
-            found.samples,
-            texts,
-            row,
-            live and not past,
-            stored,
-            past,
-            events,
-            gaps,
-        )
-        return [*refusals, data]
-
-    def _split(self, node: Node, topic: Topic, found: Resolved, live: bool) -> list[HostEvent]:
-        """A stranger's message with values of now and of the past: two events."""
-        out: list[HostEvent] = []
-        for past in (True, False):
-            samples = found.samples.take(found.historical == past)
-            texts = [text for text, historical in found.texts if historical == past]
-            if len(samples) or texts:
-                stored = not node.announced
-                show = live and not past
-                out.append(Data(node.id, topic.device, samples, texts, None, show, stored, past))
-        return out
-
-    def _records(
-        self, topic: Topic, records: Sequence[str]
-    ) -> tuple[list[Event], list[Gap], list[HostEvent]]:
-        events: list[Event] = []
-        gaps: list[Gap] = []
-        refusals: list[HostEvent] = []
-        for text in records:
-            try:
-                record = decode_record(text)
-            except DecodeError as error:
-                refusals += self._refuse(topic, str(error))
-                continue
-            refusal = self.ownership.refusal(topic.node, record)
-            if refusal is not None:
-                refusals += self._refuse(topic, refusal)
-            elif isinstance(record, Gap):
-                gaps.append(record)
-            else:
-                events.append(record)
-        return events, gaps, refusals
-
-    def _unknown(self, node: Node, held: Held, reason: str) -> list[HostEvent]:
+    def _unknown(self, node: Node, topic: Topic, payload: bytes, reason: str) -> list[HostEvent]:
         """Hold it, and ask for a birth: soon where there was none, after 2 s where there was."""
         delay = HOLD_S if node.alive else 0.2
-        what = f"{held.topic.device or held.topic.node.node}: {reason}"
-        node.want(held.since, delay + 0.3 * self._random(), what)
-        if held.topic.type not in (MessageType.NDATA, MessageType.DDATA):
+        what = f"{topic.device or topic.node.node}: {reason}"
+        node.want(self._mono_s, delay + 0.3 * self._random(), what)
+        if topic.type not in (MessageType.NDATA, MessageType.DDATA):
             return []  # a birth or death without its node's birth comes again after the rebirth
-        dropped = node.hold(held)
-        return [] if dropped is None or node.announced else [dropped]
+        dropped = node.hold(Held(topic, payload, self._mono_s, payload_time(payload)))
+        if dropped is None or node.announced:
+            return []
+        return list(node.losses.tell(dropped, self._mono_s))
 
     def _replay(self, node: Node, held: Held) -> list[HostEvent]:
         """What waited for a birth; the birth's values are newer, so it never goes live."""
         scope = node.scopes[held.topic.device]
         try:
-            found = scope.resolve(held.message)
+            message = decode_payload(held.payload)
+            found = scope.resolve(message)
+        except DecodeError as error:
+            events, why = self._refuse(held.topic, str(error)), "refused"
         except UnknownAliasError as error:
-            events = self._refuse(held.topic, f"{error}, also after a birth")
-            return events if node.announced else [*events, node.lost(held, "unknown alias")]
-        return self._deliver(node, held.topic, held.message, found, live=False)
+            text = f"no birth explains a metric: {error}"
+            events, why = self._refuse(held.topic, text), "unknown alias"
+        else:
+            return self._told(deliver(self.ownership, node, held.topic, message, found, live=False))
+        if node.announced:
+            return events
+        return events + node.losses.tell(node.lost(held, why), self._mono_s)
+
+    def _told(self, events: list[HostEvent]) -> list[HostEvent]:
+        """Events of a message, the refusals among them counted."""
+        self.refused += sum(isinstance(event, Refused) for event in events)
+        return events
 
     def _refuse(self, topic: Topic, reason: str) -> list[HostEvent]:
         self.refused += 1
@@ -321,8 +321,13 @@ def _not_its_own(device: str, refused: Sequence[str]) -> str:
 def _bd_seq(message: Message) -> int | None:
     """The bdSeq metric of a birth or death, None where it has none."""
     for metric in message.metrics:
-        if metric.name == BD_SEQ and isinstance(metric.value, (int, float)):
-            return int(metric.value)
+        if metric.name != BD_SEQ:
+            continue
+        given = metric.value
+        # no comparison holds for NaN
+        if isinstance(given, (int, float)) and 0 <= given <= INT64_LAST and given % 1 == 0:
+            return int(given)
+        raise DecodeError(f"bdSeq out of range: {given!r:.40}")
     return None
 
 

@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plant.errors import DecodeError
+from plant.flow.json_text import read_json
 from plant.flow.sample import Float64, Int64, UInt32
+from plant.wire.gate import ACK_BYTES, RUNS, check_offset, check_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +72,17 @@ class Ack:
     @classmethod
     def decode(cls, payload: bytes) -> "Ack":
         """Read a payload; raises ``DecodeError`` for anything that is not an acknowledgement."""
+        body = read_json(payload, ACK_BYTES)
         try:
-            body = json.loads(payload)
             host, pairs = body["host"], [(run, offset) for run, offset in body["marks"]]
         except (ValueError, KeyError, TypeError) as error:
             raise DecodeError("not an acknowledgement", payload[:80]) from error
-        whole = all(isinstance(r, str) and type(o) is int and o >= 0 for r, o in pairs)
-        if not isinstance(host, str) or not whole:
+        whole = all(isinstance(r, str) and type(o) is int for r, o in pairs)
+        if not isinstance(host, str) or not whole or len(pairs) > RUNS:
             raise DecodeError("not an acknowledgement", payload[:80])
+        for run, offset in pairs:
+            check_run(run)
+            check_offset(offset)
         return cls(host, tuple(pairs))
 
 
@@ -139,6 +144,7 @@ class Message:
     ``alias`` to ``historical`` are equally long columns of the numbers sent by alias alone, in
     the order of the message; ``texts`` are strings by alias; ``metrics`` is everything else.
     ``seq`` is None where there is none (NDEATH); ``dead`` marks the birth of a dead device.
+    ``unread``: why metrics were not taken, and how many for each reason.
     """
 
     timestamp: int
@@ -153,3 +159,4 @@ class Message:
     row: Row | None = None
     runs: Runs | None = None
     dead: bool = False
+    unread: Mapping[str, int] = field(default_factory=dict)

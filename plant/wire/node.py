@@ -1,11 +1,13 @@
 """What a host remembers of one edge node: its session, its sequence, what waits for a birth."""
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from plant.wire.host_event import SequenceGap
+from plant.wire.loss import Losses
 from plant.wire.message import Message
+from plant.wire.quota import HELD_BYTES, OWN_HELD_BYTES
 from plant.wire.topic import NodeId, Topic
 
 if TYPE_CHECKING:
@@ -19,29 +21,41 @@ EXPIRE_S = 30.0
 """Data that no birth explained is given up after this: ours comes again, a stranger's is lost."""
 ASK_AGAIN_S = 5.0
 ASK_AT_MOST_S = 60.0
+"""Pauses between requests double from the one to the other."""
+ASK_REFUSED_S = 600.0
+"""The greatest pause where the node answers with births that cannot be taken."""
+UNHEARD = 3
+"""So often a node is asked that says nothing meanwhile."""
 HELD_MESSAGES = 512
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A message that waits for a birth."""
+    """A message that waits for a birth, as it came; ``time`` is its payload's, ms UTC."""
 
     topic: Topic
-    message: Message
+    payload: bytes
     since: float
+    time: int
 
 
 class Node:
     """One edge node. Times are the process's monotonic seconds.
 
-    ``announced``: whether it is one of ours, whose lost rows come again. Its birth says so; until
-    then its name does.
+    ``ours``: whether plant.yaml names it. ``announced``: whether its lost rows come again, which
+    its birth says; until then its name does.
     """
 
-    def __init__(self, id: NodeId, announced: bool) -> None:
+    def __init__(self, id: NodeId, ours: bool) -> None:
         self.id = id
+        self.ours = ours
+        self.losses = Losses()
         self.alive = False
-        self.announced = announced
+        self._held_most = OWN_HELD_BYTES if ours else HELD_BYTES
+        self.held_bytes = 0
+        self._unheard = 0
+        self._most_s = ASK_AT_MOST_S
+        self.announced = ours
         self.bd_seq: int | None = None
         self.heard = 0.0
         self.scopes: dict[str | None, Scope] = {}
@@ -60,7 +74,8 @@ class Node:
     def begin(self, message: Message, bd_seq: int | None) -> None:
         """NBIRTH: a new session, or the same one told again."""
         self.alive = True
-        self.announced = message.runs is not None
+        self._most_s = ASK_AT_MOST_S
+        self.announced = self.ours and message.runs is not None
         self.bd_seq = bd_seq
         self.scopes.clear()
         self.missing.clear()
@@ -78,11 +93,21 @@ class Node:
         self._wanted = None
         if not self.announced:  # a stranger's next session may give its aliases anew
             self._held.clear()
+            self.held_bytes = 0
+
+    def hear(self, mono_s: float) -> None:
+        """It said something."""
+        self.heard = mono_s
+        self._unheard = 0
+
+    def refuse(self) -> None:
+        """Its birth cannot be taken: asking for it again brings the same."""
+        self._most_s = ASK_REFUSED_S
 
     def follow(self, message: Message, mono_s: float) -> None:
         """Check the sequence number of a message in the session."""
         seq = message.seq
-        if seq is None or self._seq is None or not 0 <= seq <= 255:
+        if seq is None or self._seq is None:
             return
         if seq in self.missing:
             self.missing.discard(seq)
@@ -107,23 +132,33 @@ class Node:
     def hold(self, held: Held) -> SequenceGap | None:
         """Keep a message for the birth that explains it; what no longer fits is lost."""
         self._held.append(held)
-        if len(self._held) <= HELD_MESSAGES:
-            return None
-        return self.lost(self._held.popleft(), "too much waits for a birth")
+        self.held_bytes += len(held.payload)
+        lost: SequenceGap | None = None
+        while len(self._held) > HELD_MESSAGES or self.held_bytes > self._held_most:
+            lost = self._give_up(lost)
+        return lost
+
+    def _give_up(self, before: SequenceGap | None) -> SequenceGap:
+        """Lose the message that waits longest."""
+        held = self._held.popleft()
+        self.held_bytes -= len(held.payload)
+        gap = self.lost(held, "too much waits for a birth")
+        return gap if before is None else replace(gap, lost=before.lost + 1, first=before.first)
 
     def expire(self, mono_s: float) -> SequenceGap | None:
         """Give up on what has waited too long."""
         old: list[Held] = []
         while self._held and mono_s >= self._held[0].since + EXPIRE_S:
             old.append(self._held.popleft())
+            self.held_bytes -= len(old[-1].payload)
         if not old:
             return None
-        first, last = old[0].message.timestamp, old[-1].message.timestamp
+        first, last = old[0].time, old[-1].time
         return SequenceGap(self.id, self.announced, len(old), first, last, "no birth came")
 
     def lost(self, held: Held, reason: str) -> SequenceGap:
         """A message that nothing will explain."""
-        time = held.message.timestamp
+        time = held.time
         return SequenceGap(self.id, self.announced, 1, time, time, reason)
 
     def take_held(self, device: str | None) -> list[Held]:
@@ -131,6 +166,7 @@ class Node:
         taken = [h for h in self._held if h.topic.device == device]
         if taken:
             self._held = deque(h for h in self._held if h.topic.device != device)
+            self.held_bytes -= sum(len(h.payload) for h in taken)
         return taken
 
     def want(self, mono_s: float, delay_s: float, reason: str) -> None:
@@ -139,15 +175,19 @@ class Node:
             self._wanted = (max(mono_s + delay_s, self._not_before), reason)
 
     def ask(self, mono_s: float, jitter: float) -> str | None:
-        """The reason, when it is time to ask; pauses between requests double up to a minute."""
-        if mono_s > self._not_before + 2 * ASK_AT_MOST_S:
+        """The reason, when it is time to ask; pauses between requests double up to a minute.
+
+        Up to ten where the births are refused; nobody is asked for ever who says nothing.
+        """
+        if mono_s > self._not_before + 2 * self._most_s:
             self._pause_s = ASK_AGAIN_S
         if self._wanted is None or mono_s < self._wanted[0]:
             return None
         reason = self._wanted[1]
         self._wanted = None
         self._not_before = mono_s + self._pause_s * (0.75 + 0.5 * jitter)
-        self._pause_s = min(2 * self._pause_s, ASK_AT_MOST_S)
-        if self._held or not self.alive:
+        self._pause_s = min(2 * self._pause_s, self._most_s)
+        self._unheard += 1
+        if (self._held or not self.alive) and self._unheard < UNHEARD:
             self._wanted = (self._not_before, reason)
         return reason

@@ -88,6 +88,10 @@ class Ownership:
         path = self._former.get(path, path)
         return path if self._may_tell(node.node, path) else None
 
+    def planned(self, path: str) -> bool:
+        """Whether plant.yaml has this signal."""
+        return path in self._signals
+
     def is_former(self, node: NodeId, device: str | None, metric: str) -> bool:
         """Whether a node still says a signal's former name."""
         path = f"{device if device is not None else node.node}/{metric}"

@@ -15,7 +15,9 @@ import json
 from collections.abc import Mapping
 
 from plant.errors import DecodeError
+from plant.flow.json_text import read_json
 from plant.flow.sample import Event, Gap
+from plant.wire.gate import NAME_CHARS, RECORD_BYTES, TIME_LAST
 
 RECORD = "Kaikou/Record"
 """The metric's reserved name; no signal of a plant has a slash in its id."""
@@ -56,20 +58,20 @@ def decode_record(text: str) -> Event | Gap:
     >>> decode_record('{"event":{"time":5,"asset":"saw","kind":"jam","data":{}}}')
     Event(time=5, asset='saw', kind='jam', data={})
     """
+    body = read_json(text, RECORD_BYTES)
     try:
-        body = json.loads(text)
         if "event" in body:
             return _event(body["event"])
         return _gap(body["gap"])
     except (ValueError, KeyError, TypeError) as error:
-        raise DecodeError("not a record", text[:200].encode()) from error
+        raise DecodeError(f"not a record: {error}") from error
 
 
 def _event(body: Mapping[str, object]) -> Event:
     data = body["data"]
     if not isinstance(data, dict):
         raise TypeError("data is no object")
-    return Event(_whole(body["time"]), _string(body["asset"]), _string(body["kind"]), data)
+    return Event(_time(body["time"]), _word(body["asset"]), _word(body["kind"]), data)
 
 
 def _gap(body: Mapping[str, object]) -> Gap:
@@ -77,22 +79,29 @@ def _gap(body: Mapping[str, object]) -> Gap:
     if not isinstance(signals, list):
         raise TypeError("signals is no list")
     return Gap(
-        _string(body["edge"]),
-        _whole(body["first"]),
-        _whole(body["last"]),
+        _word(body["edge"]),
+        _time(body["first"]),
+        _time(body["last"]),
         _whole(body["samples"]),
-        _string(body["reason"]),
-        tuple(_string(s) for s in signals),
+        _word(body["reason"]),
+        tuple(_word(s) for s in signals),
     )
 
 
 def _whole(value: object) -> int:
     if type(value) is not int:
-        raise TypeError(f"{value!r} is no whole number")
+        raise TypeError(f"{str(value)[:40]!r} is no whole number")
     return value
 
 
-def _string(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} is no string")
+def _time(value: object) -> int:
+    time = _whole(value)
+    if not 0 <= time <= TIME_LAST:
+        raise ValueError(f"{time} is no time in ms UTC")
+    return time
+
+
+def _word(value: object) -> str:
+    if not isinstance(value, str) or len(value) > NAME_CHARS or not value.isprintable():
+        raise TypeError(f"{str(value)[:40]!r} is no line of at most {NAME_CHARS} characters")
     return value

@@ -25,9 +25,11 @@ from typing import Any
 
 from plant.errors import DecodeError, Unavailable
 from plant.flow.clock import Clock
+from plant.flow.json_text import read_json
 from plant.model.plant import TWIN
 from plant.wire.birth import DataType
 from plant.wire.codec import Metric, encode_named, encode_payload
+from plant.wire.gate import REPLY_BYTES
 from plant.wire.message import Outgoing
 from plant.wire.topic import MessageType, NodeId, Topic, check_id, reply_topic
 
@@ -87,13 +89,11 @@ class Request:
         ...
         plant.errors.DecodeError: not a request: 7b 22 69 64 22 3a 20 22 2e 2e 2f 78 22 7d
         """
-        if len(text) > REQUEST_BYTES:
-            raise DecodeError("a request that is too long", _head(text))
+        body = read_json(text, REQUEST_BYTES)
         try:
-            body = json.loads(text)
             deadline, data = body["deadline"], body["data"]
             id, kind, asset, person = (body[n] for n in ("id", "kind", "asset", "person"))
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+        except (KeyError, TypeError) as error:
             raise DecodeError("not a request", _head(text)) from error
         words = all(isinstance(word, str) for word in (id, kind, asset, person))
         if not words or type(deadline) is not int or not isinstance(data, dict):
@@ -138,10 +138,10 @@ class Reply:
         >>> Reply.decode(reply.message("g").payload) == reply
         True
         """
+        body = read_json(payload, REPLY_BYTES)
         try:
-            body = json.loads(payload)
             values: dict[str, Any] = {field.name: body[field.name] for field in fields(cls)}
-        except (ValueError, KeyError, TypeError, RecursionError) as wrong:
+        except (KeyError, TypeError) as wrong:
             raise DecodeError("not a reply", payload[:80]) from wrong
         if [type(value) for value in values.values()] != [str, bool, str, int, bool]:
             raise DecodeError("not a reply", payload[:80])

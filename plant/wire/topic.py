@@ -5,6 +5,8 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import NamedTuple
 
+from plant.wire.gate import ID_CHARS, TOPIC_CHARS
+
 NAMESPACE = "spBv1.0"
 ACK_PREFIX = "kaikou/ack"
 REPLY_PREFIX = "kaikou/reply"
@@ -78,16 +80,26 @@ def check_id(id: str, what: str) -> str:
     return id
 
 
-@lru_cache(maxsize=4096)
 def parse_topic(topic: str) -> Topic | None:
     """A node's or a device's topic; None for everything else (STATE, other namespaces, rubbish).
+
+    Rubbish is an id that is too long, or has characters that nobody sees.
 
     >>> parse_topic("spBv1.0/g/NBIRTH/edge1")
     Topic(type=<MessageType.NBIRTH: 'NBIRTH'>, node=NodeId(group='g', node='edge1'), device=None)
     >>> parse_topic("spBv1.0/g/NBIRTH/edge1/lathe") is None
     True
+    >>> parse_topic("spBv1.0/g/NBIRTH/edge" + chr(27)) is None
+    True
     """
+    return _parse(topic) if len(topic) <= TOPIC_CHARS else None
+
+
+@lru_cache(maxsize=4096)
+def _parse(topic: str) -> Topic | None:
     parts = topic.split("/")
+    if not topic.isprintable() or any(len(part) > ID_CHARS for part in parts):
+        return None
     if len(parts) not in (4, 5) or parts[0] != NAMESPACE or not all(parts):
         return None
     if parts[2] not in MessageType.__members__:

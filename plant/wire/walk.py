@@ -1,13 +1,18 @@
 """The top level of a payload, walked byte by byte: where the metrics are, and how long.
 
 The walk relies on framing alone (tag and length of every field), so it finds exactly the metrics
-that protobuf would find.
+that protobuf would find, and refuses too many or too long ones before anybody makes objects of
+them.
 """
 
 from dataclasses import dataclass, field
 
+from plant.errors import DecodeError
+from plant.wire.gate import METRIC_BYTES, TIME_LAST, check_count
+
 _WINDOW = 2048
 """A run is looked for over this many metrics at a time, so hostile framing stays linear."""
+_UINT64 = (1 << 64) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +28,12 @@ class Piece:
 
 @dataclass(slots=True)
 class Walk:
-    """What stands at the top level of a payload."""
+    """What stands at the top level of a payload; ``odd`` if not only what the specification's has.
 
+    ``count`` is right either way.
+    """
+
+    odd: bool = False
     timestamp: int = 0
     seq: int | None = None
     extension: bytes = b""
@@ -33,7 +42,7 @@ class Walk:
 
 
 def walk_payload(data: bytes) -> Walk | None:
-    """The top level, None where it holds anything but what the specification's messages have."""
+    """The top level, None where its framing is not plain; ``DecodeError`` for too much in it."""
     found = Walk()
     at, end = 0, len(data)
     try:
@@ -50,14 +59,43 @@ def walk_payload(data: bytes) -> Walk | None:
                 found.extension += data[at : at + length]
                 at += length
             else:
-                return None
-    except (IndexError, _OddVarintError):
+                found.odd, at = True, _skip(data, at)
+    except (IndexError, _OddFramingError):
         return None
     return found if at == end else None
 
 
-class _OddVarintError(Exception):
-    """A varint of more than nine bytes: left to protobuf."""
+def payload_time(data: bytes) -> int:
+    """The timestamp of a payload without a look at anything else, 0 where it is not the first.
+
+    >>> payload_time(bytes.fromhex("08 05 18 00"))
+    5
+    """
+    try:
+        return min(_varint(data, 1)[0], TIME_LAST) if data[:1] == b"\x08" else 0
+    except (IndexError, _OddFramingError):
+        return 0
+
+
+class _OddFramingError(Exception):
+    """Groups, tags in more bytes than they need: left to protobuf."""
+
+
+def _skip(data: bytes, at: int) -> int:
+    """Behind a field that the walk does not know."""
+    start = at
+    tag, at = _varint(data, at)
+    if tag >> 3 == 0 or at - start > 1 + (tag.bit_length() - 1) // 7:
+        raise _OddFramingError
+    wire_type = tag & 7
+    if wire_type == 0:
+        return _varint(data, at)[1]
+    if wire_type == 2:
+        length, at = _varint(data, at)
+        return at + length
+    if wire_type in {1, 5}:
+        return at + (8 if wire_type == 1 else 4)
+    raise _OddFramingError
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
@@ -67,10 +105,10 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
         at += 1
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
-            return value, at
+            return value & _UINT64, at
         shift += 7
-        if shift > 56:
-            raise _OddVarintError
+        if shift > 63:
+            raise _OddFramingError
 
 
 def _metrics(data: bytes, at: int, walk: Walk) -> int:
@@ -78,6 +116,9 @@ def _metrics(data: bytes, at: int, walk: Walk) -> int:
     length = data[at + 1]
     if length >= 0x80:
         length, body = _varint(data, at + 1)
+        if length > METRIC_BYTES:
+            raise DecodeError(f"metric too large: {length} bytes; {METRIC_BYTES} are taken")
+        check_count(walk.count)
         walk.pieces.append(Piece(walk.count, 1, 0, at, body + length))
         walk.count += 1
         return body + length
@@ -95,4 +136,5 @@ def _metrics(data: bytes, at: int, walk: Walk) -> int:
         at += found * stride
     walk.pieces.append(Piece(walk.count, count, stride, start, at))
     walk.count += count
+    check_count(walk.count)
     return at

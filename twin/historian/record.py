@@ -12,6 +12,7 @@ from typing import Any
 import apsw
 import numpy as np
 
+from plant.flow.json_text import stored_json
 from plant.flow.port import Commit
 from plant.flow.sample import Event, Gap, Int32, Text, Waveform
 from twin.historian.store import select
@@ -109,7 +110,7 @@ def read_events(db: apsw.Connection, start: int, end: int, known: int = FOREVER)
         " AND received <= ? ORDER BY time, id"
     )
     rows = select(db, query, (start, end, known))
-    return [Event(time, asset, kind, json.loads(data)) for time, asset, kind, data in rows]
+    return [Event(time, asset, kind, stored_json(data)) for time, asset, kind, data in rows]
 
 
 def read_gaps(db: apsw.Connection, start: int, end: int, known: int = FOREVER) -> Sequence[Gap]:
@@ -169,7 +170,7 @@ def known_records(db: apsw.Connection, after: int, upto: int, index: Mapping[int
             (r, Waveform(index[s], t, rate, np.frombuffer(block, "<f4"), status))
             for r, s, t, rate, block, status in waves
         ],
-        [(r, Event(t, asset, kind, json.loads(data))) for r, t, asset, kind, data in events],
+        [(r, Event(t, asset, kind, stored_json(data))) for r, t, asset, kind, data in events],
         [(r, _gap(row)) for r, *row in gaps],
     )
 

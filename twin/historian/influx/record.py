@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from plant.flow.json_text import stored_json
 from plant.flow.sample import Event, Gap, Text, Waveform
 from twin.historian.influx import flux
 from twin.historian.influx.journal import merged
@@ -188,7 +189,7 @@ def as_waveform(record: Record, signal: int) -> Waveform:
 def as_event(record: Record) -> Event:
     """The event that a point holds."""
     asset, kind = (unlabel(record.tags.get(t, "")) for t in ("machine", "kind"))
-    return Event(record.time, asset, kind, json.loads(joined("data", record.fields)))
+    return Event(record.time, asset, kind, stored_json(joined("data", record.fields)))
 
 
 def as_gap(record: Record) -> Gap:
