@@ -57,7 +57,7 @@ class Requests:
         recorded: Recorded | None = None,
     ) -> None:
         self._own = Recorded() if recorded is None else recorded
-        self._told = Refusals(log)
+        self._told, self._declined = Refusals(log), Refusals(log)
         self._known = known
         self._clock = clock
         self._uplink = uplink
@@ -69,7 +69,7 @@ class Requests:
 
     @property
     def refused(self) -> int:
-        """How much was no request, or refused."""
+        """How much was no request at all."""
         return self._told.count
 
     def on_command(self, command: Command) -> None:
@@ -120,7 +120,7 @@ class Requests:
             reply = waiting if isinstance(waiting, Reply) else await self._recorded(waiting)
             self._remember(reply.id, reply)
             if reply.error:
-                self._told.take("requests", f"{reply.error[:_KIND]}: {reply.error[_KIND:]}")
+                self._declined.take("a request", reply.error, reply.error[:_KIND])
             try:
                 await self._uplink.publish(reply.message(self._group))
             except Unavailable:
@@ -148,4 +148,4 @@ class Requests:
 
     def _refuse(self, why: str) -> None:
         """Rubbish gets no answer; it is counted and said at first."""
-        self._told.take("requests", why)
+        self._told.take("a request", why)

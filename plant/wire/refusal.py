@@ -28,15 +28,15 @@ class Refusals:
         self._of: Counter[str] = Counter()
         self._forget_at = mono_s() + FORGET_S
 
-    def take(self, who: object, reason: str) -> bool:
-        """Count a refusal; whether it was told."""
+    def take(self, who: object, reason: str, kind: str | None = None) -> bool:
+        """Count a refusal, of another kind than the reason says; whether it was told."""
         self.count += 1
         if self._mono_s() >= self._forget_at:
             self._forget()
         if len(self._told) >= IN_ALL:
             return False
         sender = str(who)[:_LINE]
-        key = (sender, reason.partition(":")[0])
+        key = (sender, reason.partition(":")[0] if kind is None else kind)
         if key in self._told or self._of[sender] >= A_NODE:
             return False
         self._told.add(key)
