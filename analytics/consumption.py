@@ -32,8 +32,8 @@ class Consumption:
 
     def __init__(self, asset: Asset) -> None:
         self._asset = asset.id
-        register = _of(asset, "energy", SignalKind.COUNTER)
-        power = _of(asset, "power", SignalKind.MEASUREMENT)
+        register = _of(asset, "energy", SignalKind.COUNTER, "kWh")
+        power = _of(asset, "power", SignalKind.MEASUREMENT, "kW")
         parts = _of(asset, "good_count", SignalKind.COUNTER) or _of(
             asset, "part_count", SignalKind.COUNTER
         )
@@ -155,9 +155,17 @@ class Consumption:
         return SampleBatch.of(np.arange(n), np.full(n, now), value, status)
 
 
-def _of(asset: Asset, id: str, kind: SignalKind) -> Signal | None:
+def _of(asset: Asset, id: str, kind: SignalKind, unit: str = "") -> Signal | None:
     signal = asset.signal(id)
-    return signal if signal is not None and signal.kind is kind and not signal.hidden else None
+    if signal is None or signal.kind is not kind or signal.hidden:
+        return None
+    return signal if not unit or signal.unit in ("", unit) else None
+
+
+def measured(asset: Asset) -> bool:
+    """Whether it has a power in kW or a register of energy in kWh."""
+    power = _of(asset, "power", SignalKind.MEASUREMENT, "kW")
+    return power is not None or _of(asset, "energy", SignalKind.COUNTER, "kWh") is not None
 
 
 def _tail(rows: SampleBatch, since: int, signals: int) -> SampleBatch:

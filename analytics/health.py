@@ -209,6 +209,8 @@ class Health:
 
 
 def health_of(asset: Asset) -> Health | None:
-    """The estimator of an asset that has vibration, current, activity and a health signal."""
-    needed = ("vibration", "current", "activity", "health")
-    return Health(asset) if all(asset.signal(i) for i in needed) else None
+    """The estimator of an asset that has vibration (mm/s), current (A), activity and health."""
+    needed = {"vibration": "mm/s", "current": "A", "activity": "", "health": "%"}
+    found = [(asset.signal(id), unit) for id, unit in needed.items()]
+    fits = all(s is not None and s.unit in ("", unit) for s, unit in found)
+    return Health(asset) if fits else None

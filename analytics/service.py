@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from analytics.consumption import Consumption
+from analytics.consumption import Consumption, measured
 from analytics.estimator import Estimator
 from analytics.health import Health, health_of
 from analytics.unassigned import unassigned_of
@@ -44,8 +44,7 @@ def estimators_of(plant: Plant) -> list[Estimator]:
     """Every method that finds its inputs in this plant."""
     found: list[Estimator] = []
     for asset in plant.assets.values():
-        measured = asset.signal("power") or asset.signal("energy")
-        if asset.signal("state") and measured and asset.signal("energy_producing_kwh"):
+        if measured(asset) and asset.signal("state") and asset.signal("energy_producing_kwh"):
             found.append(Consumption(asset))
         health = health_of(asset)
         if health is not None:

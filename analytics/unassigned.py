@@ -7,7 +7,7 @@ import numpy as np
 from analytics.register import Register
 from plant.flow.sample import Event, SampleBatch
 from plant.flow.status import StatusCode, is_bad, is_good
-from plant.model.plant import Plant
+from plant.model.plant import Asset, Plant
 from plant.model.signal import Origin, SignalKind
 
 STALE_MS = 180_000
@@ -106,12 +106,14 @@ def unassigned_of(plant: Plant) -> Sequence[Unassigned]:
     The incomer is the one asset of role "meter" with a power and an energy register.
     """
     assets = [a for a in plant.assets.values() if a.type != "unassigned_load"]
-    incomers = [a for a in assets if a.role == "meter" and a.signal("power") and a.signal("energy")]
+    incomers = [
+        a for a in assets if a.role == "meter" and _in(a, "power", "kW") and _in(a, "energy", "kWh")
+    ]
     if len(incomers) != 1:
         return []
     incomer = incomers[0]
     consumers = [a for a in assets if a is not incomer]
-    powers = [f"{a.id}/power" for a in consumers if a.signal("power")]
+    powers = [f"{a.id}/power" for a in consumers if _in(a, "power", "kW")]
     accounts = [
         s.path
         for a in consumers
@@ -123,3 +125,9 @@ def unassigned_of(plant: Plant) -> Sequence[Unassigned]:
         for a in plant.assets.values()
         if a.type == "unassigned_load"
     ]
+
+
+def _in(asset: Asset, id: str, unit: str) -> bool:
+    """Whether an asset has a signal in a unit."""
+    signal = asset.signal(id)
+    return signal is not None and signal.unit in ("", unit)

@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -66,6 +66,8 @@ def _parser() -> argparse.ArgumentParser:
     _simulate(commands.add_parser("simulate", help="run only the simulated machines of a plant"))
     _backup(commands.add_parser("backup", help="copy a running plant's data into one file"))
     _restore(commands.add_parser("restore", help="bring a backup into a data folder"))
+    _types(commands.add_parser("types", help="list machine types, or the signals of one"))
+    _units(commands.add_parser("units", help="list units, or what a spelling means"))
     add_history(commands.add_parser("history", help="export, import or migrate what was stored"))
     _trust(commands.add_parser("trust", help="accept an OPC UA client that was refused"))
     return parser
@@ -121,6 +123,45 @@ def _check(parser: argparse.ArgumentParser) -> None:
         return 0
 
     parser.set_defaults(call=call)
+
+
+def _types(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Lists the machine types that plant.yaml may name, or the signals of one."
+    parser.add_argument("type", nargs="?", metavar="TYPE", help="the type to show")
+    parser.add_argument("--catalog", type=Path, metavar="DIR", help="a folder of further types")
+
+    def call(arguments: argparse.Namespace) -> int:
+        from deploy.listing import type_lines
+
+        return _print(type_lines(arguments.catalog, arguments.type))
+
+    parser.set_defaults(call=call)
+
+
+def _units(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Lists the units that plant.yaml may give: symbol, UCUM code, code of UNECE Recommendation "
+        "20, further spellings."
+    )
+    parser.add_argument(
+        "unit", nargs="?", metavar="WORD", help="a quantity, or a unit in any of its spellings"
+    )
+
+    def call(arguments: argparse.Namespace) -> int:
+        from deploy.listing import unit_lines
+
+        return _print(unit_lines(arguments.unit))
+
+    parser.set_defaults(call=call)
+
+
+def _print(lines: Iterable[str]) -> int:
+    try:
+        for line in lines:
+            print(line, flush=True)
+    except BrokenPipeError:  # `| head` has read what it wanted
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
 
 
 def _init(parser: argparse.ArgumentParser) -> None:

@@ -6,6 +6,7 @@ from math import isnan
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.named_state import NamedStates
 from edge.source import Answer
 from plant.flow.clock import FUTURE_MS, Clock
 from plant.flow.sample import Int32, Int64, SampleBatch, Text
@@ -33,6 +34,7 @@ class Scaling:
         self._high = np.array([high for _, high in bounds], np.float64)
         self._estimated = np.array([s.estimated for s in signals], np.bool_)
         self._text = np.array([s.kind is SignalKind.TEXT for s in signals], np.bool_)
+        self._states = NamedStates(signals)
         self._any_text = bool(self._text.any())
         self._any_estimated = bool(self._estimated.any())
 
@@ -44,7 +46,7 @@ class Scaling:
         at = raw.signal
         value = raw.value * self._times[at] / self._per[at] + self._offset[at]
         status = raw.status
-        odd = (value < self._low[at]) | (value > self._high[at])
+        odd = (value < self._low[at]) | (value > self._high[at]) | self._states.strange(at, value)
         if odd.any():
             status = np.where(
                 odd & (status & SEVERITY == 0),

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge.conditioning.condition import Condition, Conditioner
 from plant.flow.sample import Int32, SampleBatch
@@ -12,21 +13,29 @@ from plant.model.signal import Signal
 
 @dataclass(slots=True)
 class Step:
-    """One condition: its signal, where each signal of the process is among its inputs."""
+    """One condition: its signal, where each signal of the process is among its inputs.
+
+    scale, offset  from what the condition gives to the signal's unit
+    before         scale and offset of each input, to the unit that the condition works in
+    """
 
     signal: int
     path: str
     inputs: Int32
     conditioner: Conditioner
+    scale: float = 1.0
+    offset: float = 0.0
+    before: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
     dirty: bool = field(default=False)
 
     def of(self, batch: SampleBatch) -> SampleBatch:
         """The rows of a batch that are inputs, in time order."""
         place = self.inputs[batch.signal]
         mine = place >= 0
-        part = SampleBatch.of(
-            place[mine], batch.source_time[mine], batch.value[mine], batch.status[mine]
-        )
+        at, value = place[mine], batch.value[mine]
+        if self.before is not None:
+            value = value * self.before[0][at] + self.before[1][at]
+        part = SampleBatch.of(at, batch.source_time[mine], value, batch.status[mine])
         if len(part) > 1 and (np.diff(part.source_time) < 0).any():
             part = part.take(np.argsort(part.source_time, kind="stable"))
         return part
@@ -36,9 +45,13 @@ class Step:
         return SampleBatch.of(
             np.full(len(batch), self.signal, np.int32),
             batch.source_time,
-            batch.value,
+            batch.value * self.scale + self.offset,
             batch.status,
         )
+
+    def kept(self) -> Mapping[str, float]:
+        """What the next process must know; a total in the signal's unit."""
+        return _total(self.conditioner.saved(), self.scale)
 
 
 class Stage:
@@ -63,8 +76,20 @@ class Stage:
             inputs = np.full(len(signals), -1, np.int32)
             for place, path in enumerate(signal.inputs):
                 inputs[index[path]] = place
-            conditioner = condition.open(saved.get(signal.path), factor)
-            self._steps.append(Step(at, signal.path, inputs, conditioner))
+            kept = saved.get(signal.path)
+            if kept is not None:
+                kept = _total(kept, 1 / signal.scale)
+            self._steps.append(
+                Step(
+                    at,
+                    signal.path,
+                    inputs,
+                    condition.open(kept, factor),
+                    signal.scale,
+                    signal.offset,
+                    _before(signal),
+                )
+            )
         self._input = np.zeros(len(signals), np.bool_)
         for step in self._steps:
             self._input |= step.inputs >= 0
@@ -94,10 +119,22 @@ class Stage:
         for step in self._steps:
             if step.dirty and (told == step.signal).any():
                 step.dirty = False
-                kept = step.conditioner.saved()
+                kept = step.kept()
                 if kept:
                     changed[step.path] = kept
         return changed
+
+
+def _total(kept: Mapping[str, float], scale: float) -> Mapping[str, float]:
+    """What a condition keeps, its total in another unit."""
+    return kept if scale == 1.0 or "total" not in kept else {**kept, "total": kept["total"] * scale}
+
+
+def _before(signal: Signal) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    if all(pair == (1.0, 0.0) for pair in signal.input_scales):
+        return None
+    scale, offset = np.array(signal.input_scales, np.float64).T
+    return scale, offset
 
 
 def _in_order(signals: Sequence[Signal]) -> list[int]:

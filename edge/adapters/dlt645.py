@@ -69,6 +69,12 @@ class MeterPoint(BaseModel):
     def __str__(self) -> str:
         return f"{self.meter} {self.item}" + (f" {self.part}" if self.part else "")
 
+    @property
+    def unit(self) -> str:
+        """What the standard gives the item in; "" for a plain number."""
+        item = ITEMS.find(self.item)
+        return item.unit if item is not None else ""
+
     @model_validator(mode="after")
     def _part(self) -> "MeterPoint":
         item = ITEMS.find(self.item)

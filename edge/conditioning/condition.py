@@ -30,7 +30,7 @@ class Conditioner(Protocol):
         """What has become certain by time alone; ``now_ms`` is the plant's time."""
 
     def saved(self) -> Mapping[str, float]:
-        """What the next process must know, empty for most."""
+        """What the next process must know, empty for most; a ``total`` is kept in any unit."""
 
 
 class Condition(Protocol):
@@ -58,6 +58,10 @@ class ConditionModel(BaseModel):
 
     STATES: ClassVar[Mapping[int, Label]] = {}
     """Of a kind that gives a state: number -> name; empty where plant.yaml names them."""
+    INPUT_UNIT: ClassVar[str] = ""
+    """What its inputs are converted to; "" for whatever they are in."""
+    OUTPUT_UNIT: ClassVar[str] = ""
+    """What it gives; "" for the unit that plant.yaml gives to the signal."""
 
     def check(self, inputs: int) -> Iterable[str]:
         """One input, unless the kind says otherwise."""

@@ -8,7 +8,7 @@ result is always Uncertain. cos(phi) of an idling induction motor is far below i
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -30,6 +30,9 @@ class CurrentPower(ConditionModel):
     >>> known.update(SampleBatch.of([0], [0], [5.0])).value.round(3).tolist()
     [2.35]
     """
+
+    INPUT_UNIT: ClassVar[str] = "A"
+    OUTPUT_UNIT: ClassVar[str] = "kW"
 
     kind: Literal["current_power"]
     voltage_v: float = Field(380.0, gt=0, description="V, line to line; to neutral with phases: 1")

@@ -7,7 +7,7 @@ the transmitter's range. A broken wire reads near 0 mA and is a fault like any o
 
 import math
 from collections.abc import Mapping
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,8 @@ class Ne43(ConditionModel):
     >>> out.value.round(3).tolist(), [hex(s) for s in out.status]
     ([125.0, -3.125, 259.375, nan], ['0x0', '0x0', '0x40940000', '0x808c0000'])
     """
+
+    INPUT_UNIT: ClassVar[str] = "mA"
 
     kind: Literal["ne43"]
     at_4_ma: float = Field(description="engineering value at 4 mA")

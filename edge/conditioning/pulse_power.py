@@ -7,7 +7,7 @@ with the time since the last one: it can be no more than one pulse in that time.
 
 from collections import deque
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -34,6 +34,8 @@ class PulsePower(ConditionModel):
     >>> out.source_time.tolist(), out.value.round(2).tolist()
     ([4000, 6000], [5.4, 4.5])
     """
+
+    OUTPUT_UNIT: ClassVar[str] = "kW"
 
     kind: Literal["pulse_power"]
     modulus: Literal[65536, 4294967296] = Field(65536, description="counter of 16 or 32 bits")

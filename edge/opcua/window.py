@@ -111,7 +111,10 @@ class Window:
         status, time_ms = int(newest.status[0]), int(newest.source_time[0])
         if status & BAD:
             return _data_value(None, status, time_ms)
-        return _data_value(_variant(pane.kind, float(newest.value[0])), status, time_ms)
+        value = float(newest.value[0])
+        if pane.kind is SignalKind.STATE and not value.is_integer():  # no number of a state
+            return _data_value(None, StatusCode.BadDecodingError, time_ms)
+        return _data_value(_variant(pane.kind, value), status, time_ms)
 
     async def push(self) -> int:
         """Give what changed since the last call to those who monitor it."""

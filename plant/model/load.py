@@ -17,6 +17,7 @@ from plant.model.catalogue import Catalogue, MachineType, Part, read_catalogue, 
 from plant.model.draft import Draft, present
 from plant.model.kind import KindTable, SourceKind
 from plant.model.locate import Document, Where, read_document
+from plant.model.published import own_units
 from plant.model.reason import Product, Reason
 from plant.model.resolve import SignalResolver
 from plant.model.rule import read_rules
@@ -39,6 +40,7 @@ from plant.model.shape import (
 )
 from plant.model.signal import Label, Signal, SignalKind
 from plant.model.timetable import Timetable, catalogue_file
+from plant.model.unit import Unit, known_units
 from plant.model.validate import did_you_mean, validate
 
 KINDS = ("sources", "conditions", "historians")
@@ -71,6 +73,7 @@ class _Loader:
         self.folder = folder
         self.problems: list[Problem] = list(document.problems)
         self.catalogue = Catalogue()
+        self.own_units: tuple[Unit, ...] = ()
 
     def plant(self) -> model.Plant:
         if self.document.data is None:  # not YAML, or no file: nothing more can be said
@@ -91,6 +94,7 @@ class _Loader:
             timetable = Timetable(shape.calendar, self.document)
             calendar = timetable.calendar()
             self.problems += timetable.problems
+        self.own_units = tuple(own_units(shape.units, self.document, self.problems))
         sources = self._sources(shape)
         historian = self._kind("historians", dict(shape.historian), ("historian",))
         second = None
@@ -101,7 +105,13 @@ class _Loader:
         if self.problems:
             raise self._error()
         plant = self._build(shape, sources, historian, assets)
-        return replace(plant, calendar=calendar, reasons=_reasons(shape), copy=second)
+        return replace(
+            plant,
+            calendar=calendar,
+            reasons=_reasons(shape),
+            copy=second,
+            own_units=self.own_units,
+        )
 
     def _error(self) -> ConfigError:
         order = sorted(set(self.problems), key=lambda p: (p.file != self.document.file, p))
@@ -154,7 +164,9 @@ class _Loader:
             types[id] = machine_type
             drafts |= self._drafts(id, asset, machine_type)
         drafts = present(drafts)
-        resolver = SignalResolver(drafts, sources, self.kinds["conditions"], shape.simulated)
+        units = known_units().also(self.own_units)
+        conditions = self.kinds["conditions"]
+        resolver = SignalResolver(drafts, sources, conditions, shape.simulated, units)
         signals: dict[str, list[Signal]] = {id: [] for id in types}
         for draft in drafts.values():
             signal = resolver.signal(draft, shapes[draft.asset].edge)

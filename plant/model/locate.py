@@ -13,15 +13,13 @@ from pathlib import Path
 import yaml
 
 from plant.errors import Problem
+from plant.model import core_yaml
 
 Key = str | int
 Where = tuple[Key, ...]
 """A path into a document: keys of mappings, indices of lists."""
 
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
-_SEXAGESIMAL = {"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"}
-_TIMESTAMP = "tag:yaml.org,2002:timestamp"
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def dotted(where: Where) -> str:
@@ -87,7 +85,7 @@ def parse_document(text: str, file: str, environment: Mapping[str, str]) -> Docu
     """
     document = Document(file)
     try:
-        node = yaml.compose(text, Loader=_Loader)
+        node = core_yaml.compose(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
@@ -98,7 +96,7 @@ def parse_document(text: str, file: str, environment: Mapping[str, str]) -> Docu
         document.problems.append(Problem(file, line, column, "", f"not YAML: {what}"))
         return document
     if node is not None:
-        document.data = _Walk(document, environment, _Loader("")).value(node, ())
+        document.data = _Walk(document, environment).value(node, ())
     return document
 
 
@@ -106,32 +104,34 @@ def parse_document(text: str, file: str, environment: Mapping[str, str]) -> Docu
 class _Walk:
     document: Document
     environment: Mapping[str, str]
-    loader: yaml.SafeLoader
     open: set[int] = field(default_factory=set)
     """Nodes that are being read: an alias to one of them would never end."""
 
     def value(self, node: yaml.Node, where: Where) -> object:
         mark = node.start_mark
         self.document._values[where] = (mark.line + 1, mark.column + 1)
-        if not isinstance(node, yaml.CollectionNode):
+        if isinstance(node, yaml.ScalarNode):
             return self.scalar(node, where)
+        if not isinstance(node, yaml.CollectionNode):
+            raise TypeError(node)
         if id(node) in self.open:
             self.document.problems.append(self.document.problem(where, "holds itself"))
             return None
         self.open.add(id(node))
         try:
+            core_yaml.check_collection(node)
             if isinstance(node, yaml.MappingNode):
                 return self.mapping(node, where)
             return [self.value(item, (*where, i)) for i, item in enumerate(node.value)]
+        except core_yaml.TagError as error:
+            return self.without(where, str(error))
         finally:
             self.open.discard(id(node))
 
     def mapping(self, node: yaml.MappingNode, where: Where) -> dict[Key, object]:
         result: dict[Key, object] = {}
         for key_node, value_node in node.value:
-            key = self.loader.construct_object(key_node)
-            if not isinstance(key, str | int) or isinstance(key, bool):
-                key = str(key_node.value)  # `on:` and `1.0:` are words here
+            key = _key(key_node)
             here = (*where, key)
             mark = key_node.start_mark
             if key in result:
@@ -144,20 +144,18 @@ class _Walk:
             result[key] = self.value(value_node, here)
         return result
 
-    def scalar(self, node: yaml.Node, where: Where) -> object:
-        text = node.value
-        if node.tag == _TIMESTAMP or (node.tag in _SEXAGESIMAL and ":" in text):
-            return text  # 20:00 is a time of the day to people, 1200 to YAML 1.1
-        if not isinstance(text, str) or "${" not in text:
-            return self.loader.construct_object(node)
+    def scalar(self, node: yaml.ScalarNode, where: Where) -> object:
+        text = str(node.value)
+        if "${" not in text:
+            try:
+                return core_yaml.scalar(node)
+            except core_yaml.TagError as error:
+                return self.without(where, str(error))
         self.document.referenced.add(where)
         filled = _REFERENCE.sub(lambda match: self.reference(match, where), text)
         if where in self.document.unset:
             return text
-        if isinstance(node, yaml.ScalarNode) and node.style in ('"', "'"):
-            return filled
-        tag = self.loader.resolve(yaml.ScalarNode, filled, (True, False))  # type: ignore[no-untyped-call]
-        return self.loader.construct_object(yaml.ScalarNode(tag, filled))
+        return core_yaml.plain(filled) if node.tag == core_yaml.PLAIN else filled
 
     def reference(self, match: re.Match[str], where: Where) -> str:
         name, default = match[1], match[2]
@@ -179,3 +177,12 @@ class _Walk:
         self.document.problems.append(self.document.problem(where, text))
         self.document.unset.add(where)
         return ""
+
+
+def _key(node: yaml.Node) -> Key:
+    """A key: a whole number, else the words as they stand (``on:``, ``true:``, ``1.0:``)."""
+    if isinstance(node, yaml.ScalarNode) and node.tag == core_yaml.PLAIN:
+        key = core_yaml.plain(str(node.value))
+        if isinstance(key, int) and not isinstance(key, bool):
+            return key
+    return str(node.value)

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 from plant.model.calendar import Calendar
 from plant.model.reason import Product, Reason
 from plant.model.signal import Label, Origin, Signal
+from plant.model.unit import Unit, Units, known_units
 
 TWIN = "kaikou_twin"
 """The Sparkplug node that the twin publishes as; it is an asset too, with counts of its own."""
@@ -136,7 +137,8 @@ class Plant:
     """A whole plant; ``hash`` is over everything that was resolved and goes into every birth.
 
     ``calendar`` None: it is planned to work at all times. ``reasons`` are the catalogue's and the
-    plant's own. ``copy`` is a second historian, filled from the first.
+    plant's own. ``copy`` is a second historian, filled from the first. ``own_units`` come after
+    Kaikou's.
     """
 
     enterprise: str
@@ -156,6 +158,12 @@ class Plant:
     products: Mapping[str, Product] = field(default_factory=dict)
     reasons: Mapping[str, Reason] = field(default_factory=dict)
     copy: object | None = None
+    own_units: tuple[Unit, ...] = ()
+
+    @property
+    def units(self) -> Units:
+        """Every unit that may be written in this plant."""
+        return known_units().also(self.own_units) if self.own_units else known_units()
 
     @property
     def group(self) -> str:

@@ -8,16 +8,10 @@ from pydantic import BaseModel
 from plant.model.draft import Draft, absolute
 from plant.model.kind import KindTable
 from plant.model.packml import PACKML_LABELS
+from plant.model.published import Published, published
 from plant.model.signal import Label, Origin, Reading, Signal, SignalKind
-from plant.model.unit import UNITS
+from plant.model.unit import Units, between
 from plant.model.validate import did_you_mean, validate
-
-_INTENSIVE = {
-    *("power", "reactive power", "apparent power", "voltage", "current", "frequency"),
-    *("temperature", "pressure", "velocity", "acceleration", "rotational speed", "volume flow"),
-    "ratio",
-}
-"""Quantities that do not add up over time, so no register counts them."""
 
 
 class SignalResolver:
@@ -33,11 +27,14 @@ class SignalResolver:
         sources: Mapping[str, tuple[str, Any]],
         conditions: KindTable,
         simulated: bool,
+        units: Units,
     ) -> None:
         self._drafts = drafts
         self._sources = sources
         self._conditions = conditions
         self._simulated = simulated
+        self._units = units
+        self._published: dict[str, Published] = {}
 
     def signal(self, draft: Draft, edge: str | None) -> Signal:
         """The signal; what is wrong is added to the draft's problems and left out of it."""
@@ -46,8 +43,8 @@ class SignalResolver:
             if not draft.tried("kind"):
                 draft.complain("", "has no kind; measurement, counter, state, setpoint or text")
             kind = SignalKind.MEASUREMENT
-        self._unit(draft, kind)
-        self._numbers(draft, kind)
+        unit = self._unit(draft)
+        self._numbers(draft, kind, unit)
         origin = Origin(draft.get("by", "edge"))
         if origin is not Origin.EDGE:
             for key in ("source", "at", "condition", "hidden"):
@@ -57,56 +54,89 @@ class SignalResolver:
         if name is None and not draft.tried("name"):
             draft.complain("", "has no name {zh, en}")
         condition = self._condition(draft) if origin is Origin.EDGE else None
+        reading = self._reading(draft, edge) if origin is Origin.EDGE else None
+        scale, offset = self._scale(draft, unit, condition, reading)
         return Signal(
             path=draft.path,
             asset=draft.asset,
             id=draft.id,
             name=Label(name.zh, name.en) if name else Label(draft.id, draft.id),
             kind=kind,
-            unit=draft.get("unit", ""),
-            range=draft.get("range"),
-            deadband=draft.get("deadband", 0.0),
+            unit=unit.unit.symbol,
+            range=unit.range,
+            deadband=unit.deadband,
             max_interval=draft.get("max_interval", 60.0),
             decimals=draft.get("decimals", 1 if kind is SignalKind.MEASUREMENT else 0),
-            modulus=draft.get("modulus"),
+            modulus=unit.modulus,
             states=self._states(draft, kind, condition),
             origin=origin,
-            reading=self._reading(draft, edge) if origin is Origin.EDGE else None,
-            scale=draft.get("scale", 1.0),
-            offset=draft.get("offset", 0.0),
+            reading=reading,
+            scale=scale,
+            offset=offset,
             condition=condition,
             inputs=tuple(absolute(n, draft.asset) for n in draft.get("of", [])),
+            input_scales=self._input_scales(draft, condition),
             hidden=draft.get("hidden", False),
             estimated=self._estimated(draft, origin),
             simulated=self._simulated,
             was=tuple(draft.get("was", [])),
         )
 
-    def _unit(self, draft: Draft, kind: SignalKind) -> None:
-        unit = draft.get("unit", "")
-        if unit not in UNITS:
-            draft.complain("unit", f"unknown unit {unit!r}{did_you_mean(unit, list(UNITS))}")
-            return
-        quantity = UNITS[unit]
-        for part in draft.parts:
-            other = part.shape.unit
-            if other is not None and other in UNITS and UNITS[other] != quantity:
-                text = (
-                    f"{unit!r} is a {quantity}; the type has this signal in {other!r}, "
-                    f"a {UNITS[other]}"
-                )
-                draft.complain("unit", text)
-                return
-        if kind is SignalKind.COUNTER and quantity in _INTENSIVE:
-            draft.complain(
-                "unit", f"a counter cannot count {quantity} ({unit}); it does not add up"
-            )
-        if kind in {SignalKind.STATE, SignalKind.TEXT} and unit:
-            draft.complain("unit", f"a {kind} has no unit")
+    def _unit(self, draft: Draft) -> Published:
+        """What a signal is published in; said of a draft once."""
+        if draft.path not in self._published:
+            kind = draft.get("kind", SignalKind.MEASUREMENT)
+            self._published[draft.path] = published(draft, kind, self._units)
+        return self._published[draft.path]
 
-    def _numbers(self, draft: Draft, kind: SignalKind) -> None:
-        low, high = draft.get("range") or (float("-inf"), float("inf"))
-        deadband = draft.get("deadband", 0.0)
+    def _scale(
+        self, draft: Draft, unit: Published, condition: object, reading: Reading | None
+    ) -> tuple[float, float]:
+        """Scale and offset from what is read (or what the condition gives) to what is published."""
+        scale, offset = draft.get("scale", 1.0), draft.get("offset", 0.0)
+        if draft.given("condition"):
+            for key in ("scale", "offset"):
+                if draft.given(key):
+                    draft.complain(key, "is of what a source reads; a condition scales by itself")
+            scale, offset = 1.0, 0.0
+        told = getattr(condition, "OUTPUT_UNIT", None) or getattr(
+            reading and reading.at, "unit", ""
+        )
+        if not told or not unit.unit.symbol:
+            return unit.conversion.scaled(scale, offset)
+        own = self._units.find(told, unit.unit.quantity)
+        if own is None or own.quantity != unit.unit.quantity:
+            text = f"is {told!r} by itself, and the signal in {unit.unit.symbol!r}"
+            draft.complain("condition" if condition else "at", text)
+            return 1.0, 0.0
+        local = draft.local
+        if draft.given("scale") and not draft.given("condition") and own is not unit.unit:
+            if local is not None and local.shape.unit is not None:  # the scale makes it that
+                return unit.conversion.scaled(scale, offset)
+            draft.complain("scale", f"gives which unit? The device tells {told!r}: add 'unit'")
+        return between(own, unit.unit).scaled(scale, offset)
+
+    def _input_scales(
+        self, draft: Draft, condition: BaseModel | None
+    ) -> tuple[tuple[float, float], ...]:
+        """Of each input: scale and offset from its unit to the one that the condition works in."""
+        wanted = self._units.find(getattr(condition, "INPUT_UNIT", None) or "")
+        scales = []
+        for name in draft.get("of", []):
+            input = self._drafts.get(absolute(name, draft.asset))
+            unit = self._unit(input).unit if input is not None else None
+            if not wanted or not wanted.symbol or not unit or not unit.symbol:
+                scales.append((1.0, 0.0))
+            elif unit.quantity != wanted.quantity:
+                text = f"{name!r} is in {unit.symbol!r}, the condition takes {wanted.symbol!r}"
+                draft.complain("of", text)
+            else:
+                scales.append(between(unit, wanted).scaled(1.0, 0.0))
+        return tuple(scales)
+
+    def _numbers(self, draft: Draft, kind: SignalKind, unit: Published) -> None:
+        low, high = unit.range or (float("-inf"), float("inf"))
+        deadband = unit.deadband
         if low >= high:
             draft.complain("range", f"is empty: {low:g} is not below {high:g}")
         elif deadband >= high - low:

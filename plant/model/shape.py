@@ -14,6 +14,7 @@ from pydantic import (
     Field,
     StringConstraints,
     WithJsonSchema,
+    model_validator,
 )
 
 from plant.model.host import Host
@@ -33,11 +34,30 @@ class Shape(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _one_language(given: object) -> object:
+    """A name in one language is the name in both; a number is a name too."""
+    if not isinstance(given, dict):
+        return given
+    if not {"zh", "en"} & given.keys():
+        raise ValueError("give a name in zh, in en, or in both")
+    said = {k: str(v) if type(v) in (int, float) else v for k, v in given.items()}
+    return {"zh": said.get("en"), "en": said.get("zh")} | said
+
+
 class LabelShape(Shape):
-    """A name in both languages."""
+    """A name; where one language is missing, the other stands for it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"anyOf": [{"required": ["zh"]}, {"required": ["en"]}], "required": []}
+    )
 
     zh: str = Field(min_length=1)
     en: str = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_is_enough(cls, given: object) -> object:
+        return _one_language(given)
 
 
 class SiteShape(Shape):
@@ -115,6 +135,23 @@ class LineShape(Shape):
     name: LabelShape
     flow: list[Slug | Annotated[int, Field(ge=0)]] = Field(min_length=1)
     constraint: Slug | None = None
+
+
+class OwnUnitShape(Shape):
+    """A unit of the plant's own: ``value * factor + zero`` is the amount in ``unit``."""
+
+    unit: str | None = Field(
+        None, description="one that Kaikou knows; none: a quantity of its own, never converted"
+    )
+    factor: float = Field(1.0, gt=0, allow_inf_nan=False)
+    zero: float = Field(0.0, allow_inf_nan=False)
+
+
+UnitName = Annotated[
+    str,
+    StringConstraints(pattern=r"^\S(.*\S)?$", max_length=16),
+    Field(description="as it is printed"),
+]
 
 
 class SignalShape(Shape):
@@ -208,9 +245,14 @@ class CrewShape(Shape):
     """Those who work together; ``cycle`` is theirs where the rotation has no pattern."""
 
     name: LabelShape
-    cycle: list[Annotated[Slug, BeforeValidator(lambda v: "rest" if v is False else v)]] | None = (
-        Field(None, min_length=1, description="a shift or rest, for each day")
-    )
+    cycle: (
+        list[
+            Annotated[
+                Slug, BeforeValidator(lambda v: "rest" if str(v).lower() in {"off", "false"} else v)
+            ]
+        ]
+        | None
+    ) = Field(None, min_length=1, description="a shift or rest, for each day")
 
 
 class RotationShape(Shape):
@@ -273,6 +315,9 @@ class PlantShape(Shape):
     calendar: CalendarShape | None = None
     products: dict[Slug, ProductShape] = {}
     reasons: dict[Slug, ReasonShape] = {}
+    units: dict[UnitName, OwnUnitShape] = Field(
+        {}, description="units of your own, beside those in docs/units.md"
+    )
 
 
 class RotationFileShape(Shape):

@@ -56,7 +56,8 @@ class Signal:
     modulus       of a counter: the value at which it rolls over to 0; None: it does not
     states        of a state: number -> name
     reading       how the edge reads it; None where it is conditioned or derived
-    scale/offset  engineering value = raw * scale + offset
+    scale/offset  value in ``unit`` = what is read, or conditioned, * scale + offset
+    input_scales  the same of each input, to the unit that the condition works in
     condition     the condition kind's own model, validated; its ``of`` names its inputs
     hidden        read for a condition only, never published
     estimated     not measured: derived from something else, always Uncertain
@@ -80,6 +81,7 @@ class Signal:
     offset: float = 0.0
     condition: object | None = None
     inputs: tuple[str, ...] = ()
+    input_scales: tuple[tuple[float, float], ...] = ()
     hidden: bool = False
     estimated: bool = False
     simulated: bool = False

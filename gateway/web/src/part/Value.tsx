@@ -15,7 +15,7 @@ import { at, tick } from "../when";
 /** The value of a signal in words: a state by its name, a number by its decimals. */
 export function printValue(s: Signal, value: number | null): string {
   if (value === null) return NOTHING;
-  if (s.kind === "state") return say(s.states[String(Math.round(value))]) || `${Math.round(value)}`;
+  if (s.kind === "state") return say(s.states[String(value)]) || `${value}`;
   if (isMoment(s)) return zone.value.moment(value, tick.value);
   return printNumber(value, s.decimals);
 }
