@@ -14,9 +14,9 @@ import apsw
 
 from plant.flow.supervisor import Transition
 from plant.outbox.bound import NoRoom
-from plant.outbox.file import DAMAGED, OutboxFile
+from plant.outbox.file import OutboxFile
 from plant.outbox.row import Change, Loss, Outcome, RowClass, loss_of
-from plant.outbox.schema import free_disk
+from plant.outbox.schema import free_disk, is_damage
 
 log = logging.getLogger("kaikou.outbox")
 
@@ -48,8 +48,6 @@ class Admission:
         self._monotonic = monotonic
         self._acked: dict[str, int] = {}
         self._losses: dict[str, Loss] = {}
-        if file.damaged:
-            self._losses[DAMAGED] = Loss(0, 0, -1, DAMAGED, frozenset())
         self._report_s = 0.0
         self._report_at = 0.0
         self._retry_at = 0.0
@@ -68,7 +66,9 @@ class Admission:
             outcome = self.file.write(change, list(self._losses.values()))
         except NoRoom:
             return self._refuse(change, OUTBOX_FULL)
-        except (apsw.FullError, apsw.IOError) as error:
+        except (apsw.FullError, apsw.IOError, apsw.ReadOnlyError) as error:
+            if is_damage(error):
+                raise
             self._no_disk(error)
             return self._refuse(change, DISK_FULL)
         self._disk.up()
@@ -117,7 +117,9 @@ class Admission:
         losses = list(self._losses.values()) if due else []
         try:
             outcome = self.file.write(Change(acked=self._acked), losses, spend_reserve=due)
-        except (apsw.FullError, apsw.IOError) as error:
+        except (apsw.FullError, apsw.IOError, apsw.ReadOnlyError) as error:
+            if is_damage(error):
+                raise
             log.debug("%s: %s", self.file.path, error)
             return Outcome()
         self._acked.clear()

@@ -1,14 +1,14 @@
 """Aliases: two bytes that stand for (device, metric, type) for ever, in this outbox."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import apsw
 
 from plant.errors import ConfigError
-from plant.outbox.schema import transaction
+from plant.outbox.schema import record_sum, select_small, transaction
 
 FIRST_ALIAS, LAST_ALIAS = 128, 16383
 
@@ -33,54 +33,106 @@ def _meaning(properties: str) -> tuple[str, str]:
 
 
 class AliasBook:
-    """The table of aliases; nothing of it is held in memory, thousands of strings add up."""
+    """The table of aliases; nothing of it is held in memory, thousands of strings add up.
+
+    An alias whose row is damaged is gone, and ``damaged`` says so: rows that wait under it belong
+    to nobody any more.
+    """
 
     def __init__(self, connection: apsw.Connection, path: Path) -> None:
         self._db = connection
         self._path = path
+        self.damaged = False
 
-    def give(self, keys: Mapping[AliasKey, str]) -> dict[AliasKey, int]:
+    def give(
+        self, keys: Mapping[AliasKey, str], as_before: Mapping[AliasKey, int] | None = None
+    ) -> dict[AliasKey, int]:
         """The alias of every key, the next free one where it has none; keeps the properties.
 
         A metric whose unit or kind is another than before gets a new one: rows that wait under
-        the old alias mean what they meant. That is then called "metric~alias".
+        the old alias mean what they meant. That is then called "metric~alias". ``as_before`` are
+        aliases that this process has given already: a file that is made anew while it runs takes
+        them over.
         """
         found: dict[AliasKey, int] = {}
         told: list[AliasKey] = []
-        former: list[tuple[str, int]] = []
-        alias = FIRST_ALIAS - 1
-        for alias, device, metric, kind, properties in self._db.execute(
-            "SELECT alias, device, metric, type, properties FROM alias ORDER BY alias"
-        ):
-            key = (device, metric, kind)
+        former: list[tuple[int, str, str, int, str]] = []
+        newest = FIRST_ALIAS - 1
+        for alias, key, properties in self._rows():
+            newest = alias
             if key in keys and _meaning(properties) != _meaning(keys[key]):
-                former.append((f"{metric}~{alias}", alias))
+                device, metric, kind = key
+                former.append((alias, device, f"{metric}~{alias}", kind, properties))
             elif key in keys:
                 found[key] = alias
                 if keys[key] == properties:
                     told.append(key)
+        before = as_before or {}
+        found |= before
+        newest = max(newest, *before.values()) if before else newest
         fresh = [key for key in keys if key not in found]
-        if alias + len(fresh) > LAST_ALIAS:
+        if newest + len(fresh) > LAST_ALIAS:
             raise ConfigError(
                 f"{self._path}: all {LAST_ALIAS - FIRST_ALIAS + 1} aliases have been given; divide "
                 "the signals among more edges"
             )
-        found |= {key: number for number, key in enumerate(fresh, alias + 1)}
+        found |= {key: number for number, key in enumerate(fresh, newest + 1)}
         known = set(told)
         changed = [(found[key], *key, text) for key, text in keys.items() if key not in known]
         if changed:
             with transaction(self._db):
-                self._db.executemany("UPDATE alias SET metric = ? WHERE alias = ?", former)
-                self._db.executemany("INSERT OR REPLACE INTO alias VALUES(?, ?, ?, ?, ?)", changed)
-        return found
+                put_aliases(self._db, [*former, *changed])
+        return {key: found[key] for key in keys}
 
     def of_device(self, device: str) -> list[KnownMetric]:
         """Everything a device ever published, the newest first."""
         return [
-            KnownMetric(*row)
-            for row in self._db.execute(
-                "SELECT alias, metric, type, properties FROM alias WHERE device = ? "
-                "ORDER BY alias DESC",
-                (device,),
-            )
-        ]
+            KnownMetric(alias, metric, kind, properties)
+            for alias, (of, metric, kind), properties in self._rows()
+            if of == device
+        ][::-1]
+
+    def clear(self) -> set[int]:
+        """Forget the rows that are damaged; the aliases that are known then."""
+        known = {alias for alias, _, _ in self._rows()}
+        marks = ", ".join(map(str, sorted(known))) or "NULL"
+        with transaction(self._db):
+            self._db.execute(f"DELETE FROM alias WHERE alias NOT IN ({marks})")  # noqa: S608
+        self.damaged = False
+        return known
+
+    def _rows(self) -> Iterator[tuple[int, AliasKey, str]]:
+        for whole in read_aliases(self._db):
+            if whole is None:
+                self.damaged = True
+            else:
+                yield whole
+
+
+def read_aliases(
+    database: apsw.Connection,
+) -> Iterator[tuple[int, AliasKey, str] | None]:
+    """Every alias with its key and properties, in order; None for a row that is damaged."""
+    for columns in database.execute(f"{select_small('alias')} ORDER BY alias"):
+        *said, total = columns
+        alias, device, metric, kind, properties = said
+        if total is not None and total != record_sum(*said):
+            yield None
+            continue
+        try:
+            key = (device.decode(), metric.decode(), kind)
+            right = isinstance(json.loads(properties), dict) and isinstance(kind, int)
+        except (AttributeError, ValueError, TypeError):
+            right = False
+        yield (alias, key, properties.decode()) if right else None
+
+
+def put_aliases(database: apsw.Connection, rows: Sequence[tuple[int, str, str, int, str]]) -> None:
+    """Write rows (alias, device, metric, type, properties) with their sums."""
+    database.executemany(
+        "INSERT OR REPLACE INTO alias VALUES(?, ?, ?, ?, ?, ?)",
+        (
+            (*row, record_sum(row[0], row[1].encode(), row[2].encode(), row[3], row[4].encode()))
+            for row in rows
+        ),
+    )

@@ -3,12 +3,14 @@
 All of it happens inside a transaction of ``file``; ``runs`` are its working copies.
 """
 
-import json
 from collections.abc import Mapping
+from functools import reduce
 
 import apsw
 
+from plant.outbox.checksum import read_head
 from plant.outbox.row import OVERHEAD_BYTES, Loss, RowClass, Run
+from plant.outbox.table import read_losses
 
 DROPPED = "outbox full: oldest rows dropped"
 MERGE_ABOVE = 64
@@ -28,55 +30,49 @@ def drop_oldest(
     to ``above``. Gives what is lost, the rows as (run, offset), and the new ``above``; raises
     ``NoRoom`` where that is not enough. Gap records never go.
     """
-    victims: list[tuple[int, str, int, int, int, int]] = []
+    victims: list[tuple[int, Loss, int]] = []
     freed = 0
     for row_class in (RowClass.SAMPLE, RowClass.EVENT):
         if freed >= over:
             break
-        for victim in database.execute(
-            "SELECT id, device, first, last, samples, length(metrics) FROM row "
-            "WHERE class = ? AND id > ? ORDER BY id",
+        for *head, size in database.execute(
+            "SELECT id, class, CAST(device AS BLOB), first, last, samples, historical, head, "
+            "length(metrics) FROM row WHERE class = ? AND id > ? ORDER BY id",
             (row_class, above if row_class is RowClass.SAMPLE else 0),
         ):
             if freed >= wanted:
                 break
-            victims.append(victim)
-            freed += victim[5] + OVERHEAD_BYTES
+            victims.append((head[0], read_head(head, DROPPED), size))
+            freed += size + OVERHEAD_BYTES
             if row_class is RowClass.SAMPLE:
-                above = victim[0]
+                above = head[0]
     if freed < over:
         raise NoRoom
     database.executemany("DELETE FROM row WHERE id = ?", [(victim[0],) for victim in victims])
-    dropped = [_forget(runs, at, device, size) for at, device, _, _, _, size in victims]
-    loss = Loss(
-        min(victim[2] for victim in victims),
-        max(victim[3] for victim in victims),
-        sum(victim[4] for victim in victims),
-        DROPPED,
-        frozenset(victim[1] for victim in victims),
-    )
-    return loss, dropped, above
+    dropped = [forget(runs, at, next(iter(of.devices), ""), size) for at, of, size in victims]
+    return reduce(Loss.plus, (of for _, of, _ in victims)), dropped, above
 
 
 def merge_records(database: apsw.Connection, runs: Mapping[str, Run], loss: Loss) -> Loss:
     """Take earlier gap records of this kind in, when many wait; they may have been sent."""
-    earlier = list(
-        database.execute(
-            "SELECT id, first, last, samples, devices FROM loss WHERE reason = ?", (loss.reason,)
-        )
-    )
+    earlier = [found for found in read_losses(database) if found[1].reason == loss.reason]
     if len(earlier) < MERGE_ABOVE:
         return loss
-    for at, first, last, samples, devices in earlier:
+    for at, record in earlier:
         size = database.execute("SELECT length(metrics) FROM row WHERE id = ?", (at,)).get
-        loss = loss.plus(Loss(first, last, samples, loss.reason, frozenset(json.loads(devices))))
-        _forget(runs, at, "", size)
+        if size is None:
+            continue
+        loss = loss.plus(record)
+        forget(runs, at, "", size)
         database.execute("DELETE FROM row WHERE id = ?", (at,))
         database.execute("DELETE FROM loss WHERE id = ?", (at,))
     return loss
 
 
-def _forget(runs: Mapping[str, Run], at: int, device: str, size: int) -> tuple[str, int]:
-    run = next(run for run in runs.values() if run.base < at <= run.last)
+def forget(runs: Mapping[str, Run], at: int, device: str, size: int) -> tuple[str, int]:
+    """Take a row out of the counts of its run: (run, offset)."""
+    run = next((run for run in runs.values() if run.base < at <= run.last), None)
+    if run is None:
+        return "", at
     run.remove(device, 1, size + OVERHEAD_BYTES)
     return run.name, at - run.base

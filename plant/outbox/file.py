@@ -2,20 +2,28 @@
 
 Every row has an id that rises through all runs; a run is a range of ids, and its offsets count
 from the id before its first. Nothing here knows time limits, sockets or tasks; what to do when
-there is no room is ``admission``'s.
+there is no room is ``admission``'s. A row that is damaged is set aside when it is read; a file
+that is damaged gives way to a new one, at any moment.
 """
 
-import json
 import logging
-import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from zlib import crc32
 
 import apsw
 
 from plant.outbox.alias import AliasBook
 from plant.outbox.bound import NoRoom, drop_oldest, merge_records
+from plant.outbox.checksum import (
+    ROW_DAMAGED,
+    SELECT_ROW,
+    head_sum,
+    read_row,
+)
+from plant.outbox.damage import DamagedRows
+from plant.outbox.reserve import Reserve
 from plant.outbox.row import (
     OVERHEAD_BYTES,
     Change,
@@ -26,8 +34,20 @@ from plant.outbox.row import (
     Outcome,
     RowClass,
     Run,
+    new_run,
+    unknown_loss,
 )
-from plant.outbox.schema import LOG_PAGES, RESERVE_BYTES, open_file, transaction
+from plant.outbox.salvage import renew
+from plant.outbox.schema import FileDamaged, is_damage, open_file, transaction
+from plant.outbox.table import (
+    forget_owed,
+    load_runs,
+    load_state,
+    put_losses,
+    put_run,
+    put_state,
+    read_owed,
+)
 
 log = logging.getLogger("kaikou.outbox")
 
@@ -40,6 +60,9 @@ class OutboxFile:
     run        the name of this start of the process, never used before
     gap_row    writes a gap record as a row
     max_bytes  bound of the rows; reached, the oldest go (``drops``) or ``NoRoom`` is raised
+
+    ``owed`` are losses that were found and are written with the next transaction; ``renewed``
+    counts how often a new file took a damaged one's place; ``open`` is False while none can.
     """
 
     def __init__(
@@ -56,7 +79,10 @@ class OutboxFile:
     ) -> None:
         self.path = path
         self.count = Count()
-        self.damaged = False
+        self.owed: list[Loss] = []
+        self.renewed = 0
+        self.open = False
+        self._bad = DamagedRows(path)
         self._bd_seq: int | None = None
         self._gap_row = gap_row
         self._max_bytes = max_bytes
@@ -67,56 +93,81 @@ class OutboxFile:
             "page_limit": page_limit or max_bytes // 2048 + 4096,
         }
         if self._condemned.exists():
-            self._set_aside("found while it was used")
+            self._begin_anew("found while it was used", run)
+            return
         try:
             self._open(run)
-        except (apsw.CorruptError, apsw.NotADBError) as error:
-            self._set_aside(error)
-            self._open(run)
+        except (apsw.Error, FileDamaged) as error:
+            if not is_damage(error):
+                raise
+            self._begin_anew(error, run)
+
+    @property
+    def damaged(self) -> bool:
+        """Whether this file took a damaged one's place."""
+        return self.renewed > 0
+
+    @property
+    def owes(self) -> bool:
+        """Whether something was found damaged that no gap record tells yet."""
+        return bool(self.owed or self._bad)
+
+    # ---------------------------------------------------------------------- opening and renewing
 
     def _open(self, run: str) -> None:
-        self._db = open_file(self.path, **self._options)  # type: ignore[arg-type]
-        self.aliases = AliasBook(self._db, self.path)
-        self._log_pages = 0
-        self._db.set_wal_hook(self._on_log)
+        self._db = self._open_file()
         try:
+            self.aliases = AliasBook(self._db, self.path)
+            self._reserve = Reserve(self._db)
             self._load()
             self._begin(run)
         except BaseException:
             self._db.close()
             raise
+        self.open = True
 
-    def _set_aside(self, error: object) -> None:
-        aside = f"{self.path}.damaged-{time.time_ns()}"
-        log.error("%s is damaged (%s): set aside as %s", self.path, error, aside)
-        for tail in ("", "-wal"):
-            damaged = Path(f"{self.path}{tail}")
-            if damaged.exists():
-                damaged.rename(f"{aside}{tail}")
+    def renew(self, error: object) -> None:
+        """Damage was found while the file was in use: go on in a new one, under a new run.
+
+        ``OSError``, ``ConfigError`` or ``Unavailable`` where no new file can be made; the file is
+        not ``open`` then, and it may be tried again.
+        """
+        self.open = False
+        with suppress(apsw.Error):
+            self._db.close()
+        self._bad.clear()
+        self._begin_anew(error, new_run())
+
+    def _begin_anew(self, error: object, run: str) -> None:
+        """Set the file aside and begin a new one with what of it is proven whole.
+
+        Until that is durable it is condemned, so that a process that is killed meanwhile leaves
+        nothing untold.
+        """
+        with suppress(OSError):
+            self.condemn()
+        renew(self.path, error, self._open_file, DAMAGED)
         self._condemned.unlink(missing_ok=True)
-        self.damaged = True
+        self._open(run)
+        self.renewed += 1
+
+    def _open_file(self) -> apsw.Connection:
+        return open_file(self.path, **self._options)  # type: ignore[arg-type]
 
     @property
     def _condemned(self) -> Path:
         return Path(f"{self.path}.condemned")
 
     def condemn(self) -> None:
-        """Damage was found while the file was in use: the next start sets it aside."""
+        """The next start sets the file aside."""
         self._condemned.touch()
 
     def _load(self) -> None:
-        ask = self._db.execute
-        self.runs = {
-            name: Run(name, base, last, acked, rows, size, Counter(json.loads(devices)))
-            for name, base, last, acked, rows, size, devices in ask(
-                "SELECT name, base, last, acked, rows, bytes, devices FROM run ORDER BY base"
-            )
-        }
-        self.trusted_ms: int = ask("SELECT coalesce(max(trusted), 0) FROM run").get
-        self.state: dict[str, dict[str, float]] = {
-            key: json.loads(numbers) for key, numbers in ask("SELECT key, numbers FROM state")
-        }
-        self.reserved = bool(ask("SELECT count(*) FROM reserve").get)
+        found = load_runs(self._db, self.path)
+        self.runs = {run.name: run for run in found.runs}
+        self.trusted_ms = found.trusted_ms
+        self.state = load_state(self._db, self.path)
+        self.owed = read_owed(self._db)
         self._oldest = 0
 
     def _begin(self, run: str) -> None:
@@ -130,6 +181,8 @@ class OutboxFile:
                 self._db.execute("DELETE FROM run WHERE rows = 0")
                 self._put_runs([self.runs[run]])
         except (apsw.FullError, apsw.IOError) as error:  # the first row will write it
+            if is_damage(error):
+                raise
             log.warning("%s: starts without room on the disk: %s", self.path, error)
         self._recount()
 
@@ -149,43 +202,49 @@ class OutboxFile:
         """
         runs = {name: run.copy() for name, run in self.runs.items()}
         before, oldest = dict(self.runs), self._oldest
-        losses = list(losses)
-        dropped: list[tuple[str, int]] = []
+        losses = [*losses, *self.owed]
         with transaction(self._db):
             if spend_reserve:
-                self._db.execute("DELETE FROM reserve")
-            self._delete_acked(change.acked, runs)
+                self._reserve.spend()
+            dropped = self._bad.part(self._db, runs, losses)
+            self._delete_acked(change.acked, runs, losses)
             over = sum(run.bytes for run in runs.values()) - self._max_bytes
             over += sum(row.size for row in change.rows)
             if over > 0 and change.rows:
                 if not self._drops:
                     raise NoRoom
-                loss, dropped, oldest = drop_oldest(
+                loss, gone, oldest = drop_oldest(
                     self._db, runs, over, over + self._max_bytes // 128, oldest
                 )
+                self.count.dropped_samples += max(0, loss.samples)
+                dropped += gone
                 losses.append(merge_records(self._db, runs, loss))
             kept = self._insert(change.rows, losses, runs[self.current])
             current = self.current
             changed = [run for n, run in runs.items() if n == current or run != before[n]]
             trusted = max(self.trusted_ms, change.trusted_ms)
             self._put_runs(changed, trusted)
-            self._put_state(change.state)
+            put_state(self._db, change.state)
+            if self.owed:
+                forget_owed(self._db)
         # Durable: only now may memory follow.
         self.runs = {name: run for name, run in runs.items() if run.rows or name == current}
         self._oldest = oldest
         self.trusted_ms = trusted
-        self.reserved = self.reserved and not spend_reserve
+        self._reserve.there = self._reserve.there and not spend_reserve
+        self.owed = []
+        self._bad.clear()
         self.state.update({key: dict(numbers) for key, numbers in change.state.items()})
         self.count.accepted_rows += len(change.rows)
         self.count.accepted_samples += sum(row.samples for row in change.rows)
-        if dropped:
-            self.count.dropped_rows += len(dropped)
-            self.count.dropped_samples += loss.samples
+        self.count.dropped_rows += len(dropped)
         self._recount()
         self.empty_log()
         return Outcome(kept, dropped)
 
-    def _delete_acked(self, acked: Mapping[str, int], runs: Mapping[str, Run]) -> None:
+    def _delete_acked(
+        self, acked: Mapping[str, int], runs: Mapping[str, Run], losses: list[Loss]
+    ) -> None:
         for name, offset in acked.items():
             run = runs.get(name)
             if run is None or offset <= run.acked:
@@ -193,20 +252,23 @@ class OutboxFile:
             above, run.acked = run.base + run.acked, min(offset, run.kept)
             span = (above, run.base + run.acked)
             for device, rows, size in self._db.execute(
-                "SELECT device, count(*), sum(length(metrics)) FROM row "
+                "SELECT CAST(device AS BLOB), count(*), sum(length(metrics)) FROM row "
                 "WHERE id > ? AND id <= ? GROUP BY device",
                 span,
             ):
-                run.remove(device, rows, size + rows * OVERHEAD_BYTES)
+                run.remove(device.decode("utf-8", "replace"), rows, size + rows * OVERHEAD_BYTES)
             self._db.execute("DELETE FROM row WHERE id > ? AND id <= ?", span)
             self._db.execute("DELETE FROM loss WHERE id > ? AND id <= ?", span)
+            if run.acked == run.kept and run.clear():
+                log.error("%s: rows of run %s are not where they were kept", self.path, name)
+                losses.append(unknown_loss(ROW_DAMAGED))
 
     def _insert(self, rows: Sequence[NewRow], losses: Sequence[Loss], run: Run) -> list[KeptRow]:
         first_id = run.last + 1
         records = [self._gap_row(loss) for loss in losses]
         everything = [*rows, *records]
         self._db.executemany(
-            "INSERT INTO row VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO row VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 (
                     at,
@@ -217,15 +279,13 @@ class OutboxFile:
                     row.samples,
                     row.historical,
                     row.metrics,
+                    head_sum(at, row),
+                    crc32(row.metrics),
                 )
                 for at, row in enumerate(everything, first_id)
             ),
         )
-        for at, loss in enumerate(losses, first_id + len(rows)):
-            self._db.execute(
-                "INSERT INTO loss VALUES(?, ?, ?, ?, ?, ?)",
-                (at, loss.first, loss.last, loss.samples, loss.reason, json.dumps([*loss.devices])),
-            )
+        put_losses(self._db, enumerate(losses, first_id + len(rows)))
         for row in everything:
             run.add(row.device, row.size)
         return [
@@ -237,26 +297,8 @@ class OutboxFile:
         for run in runs:
             if not run.rows and run.name != self.current:
                 self._db.execute("DELETE FROM run WHERE name = ?", (run.name,))
-                continue
-            self._db.execute(
-                "INSERT OR REPLACE INTO run VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    run.name,
-                    run.base,
-                    run.last,
-                    run.acked,
-                    run.rows,
-                    run.bytes,
-                    json.dumps(run.devices),
-                    trusted,
-                ),
-            )
-
-    def _put_state(self, state: Mapping[str, Mapping[str, float]]) -> None:
-        for key, numbers in state.items():
-            self._db.execute(
-                "INSERT OR REPLACE INTO state VALUES(?, ?)", (key, json.dumps(dict(numbers)))
-            )
+            else:
+                put_run(self._db, run, trusted)
 
     def _recount(self) -> None:
         self.count.rows = sum(run.rows for run in self.runs.values())
@@ -264,53 +306,40 @@ class OutboxFile:
 
     # ------------------------------------------------------------------------------- the reserve
 
-    def _on_log(self, connection: apsw.Connection, name: str, pages: int) -> int:
-        del connection, name
-        self._log_pages = pages
-        return apsw.SQLITE_OK
+    @property
+    def reserved(self) -> bool:
+        """Whether pages are kept back for the gap record of a full disk."""
+        return self._reserve.there
 
     def empty_log(self) -> bool:
-        """Take a long write-ahead log into the file; False when the disk has no room for that.
-
-        SQLite by itself would go on writing the log, and use up what a gap record needs.
-        """
-        if self._log_pages >= LOG_PAGES:
-            try:
-                self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-            except (apsw.FullError, apsw.IOError):
-                return False
-            self._log_pages = 0
-        return True
+        """Take a long write-ahead log into the file; False when the disk has no room for that."""
+        return self._reserve.empty_log()
 
     def fill_reserve(self) -> bool:
         """Keep some pages back for the gap record of a full disk; whether they are there."""
-        if not self.reserved:
-            try:
-                with transaction(self._db):
-                    self._db.execute(
-                        "INSERT INTO reserve(blank) VALUES(zeroblob(?))", (RESERVE_BYTES,)
-                    )
-            except (apsw.FullError, apsw.IOError):
-                return False
-            self.reserved = True
-        return True
+        return self._reserve.fill()
 
     # ----------------------------------------------------------------------------- everything else
 
     def read(self, run: str, above: int, max_bytes: int) -> list[KeptRow]:
-        """The rows kept above an offset of a run, in order: at least one, up to ``max_bytes``."""
+        """The rows kept above an offset of a run, in order: at least one, up to ``max_bytes``.
+
+        What is damaged is left out; the next transaction sets it aside under a gap record.
+        """
         held = self.runs.get(run)
         if held is None:
             return []
         rows: list[KeptRow] = []
         size = 0
-        for at, row_class, device, first, last, samples, historical, metrics in self._db.execute(
-            "SELECT * FROM row WHERE id > ? AND id <= ? ORDER BY id",
-            (held.base + above, held.last),
+        for columns in self._db.execute(
+            f"{SELECT_ROW} WHERE id > ? AND id <= ? ORDER BY id", (held.base + above, held.last)
         ):
-            row = NewRow(
-                device, RowClass(row_class), first, last, samples, metrics, bool(historical)
-            )
+            at, row = columns[0], read_row(columns)
+            if not isinstance(row, NewRow):
+                self._bad.put(at, row)
+                continue
+            if at in self._bad:
+                continue
             size += row.size
             if rows and size > max_bytes:
                 break
@@ -318,9 +347,20 @@ class OutboxFile:
         return rows
 
     def of_class(self, row_class: RowClass) -> list[bytes]:
-        """The metrics of every kept row of one class, oldest first."""
-        rows = self._db.execute("SELECT metrics FROM row WHERE class = ? ORDER BY id", (row_class,))
-        return [metrics for (metrics,) in rows]
+        """The metrics of every kept row of one class, oldest first; none that is damaged."""
+        rows = []
+        for columns in self._db.execute(f"{SELECT_ROW} WHERE class = ? ORDER BY id", (row_class,)):
+            row = read_row(columns)
+            if isinstance(row, NewRow):
+                rows.append(row.metrics)
+            else:
+                self._bad.put(columns[0], row)
+        return rows
+
+    def check_aliases(self) -> None:
+        """After aliases were read: one that was damaged takes the rows along that wait under it."""
+        if self.aliases.damaged:
+            self._bad.of_lost_aliases(self._db, self.aliases)
 
     def move(self, run: str, acked: Mapping[str, int]) -> Run:
         """Give the rows of the current run that are not acknowledged a new run; it is current."""
@@ -336,13 +376,15 @@ class OutboxFile:
 
     def next_bd_seq(self) -> int:
         """The bdSeq of the next connection, durable before it is used (but for a full disk)."""
-        last: int | None = self._db.execute("SELECT value FROM number WHERE key = 'bd_seq'").get
+        last = self._db.execute("SELECT value FROM number WHERE key = 'bd_seq'").get
         if self._bd_seq is not None:
             last = self._bd_seq
-        value = self._bd_seq = 0 if last is None else (last + 1) % 256
+        value = self._bd_seq = (last + 1) % 256 if isinstance(last, int) else 0
         try:
             with transaction(self._db):
                 self._db.execute("INSERT OR REPLACE INTO number VALUES('bd_seq', ?)", (value,))
         except (apsw.FullError, apsw.IOError) as error:
+            if is_damage(error):
+                raise
             log.warning("%s: bdSeq %d is not written: %s", self.path, value, error)
         return value

@@ -1,5 +1,6 @@
 """What the outbox keeps: rows, runs and what one transaction changes."""
 
+import secrets
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,6 +10,11 @@ from plant.flow.sample import Gap, SampleBatch
 
 OVERHEAD_BYTES = 64
 """What a row costs in the file beside its metrics, about; counted against the bound."""
+
+
+def new_run() -> str:
+    """A name for a start of the process that no other start ever had (64 random bits)."""
+    return secrets.token_hex(8)
 
 
 class RowClass(IntEnum):
@@ -87,8 +93,15 @@ class Run:
         self.rows -= rows
         self.bytes -= size
         self.devices[device] -= rows
-        if not self.devices[device]:
+        if self.devices[device] <= 0:
             del self.devices[device]
+
+    def clear(self) -> bool:
+        """Nothing is kept any more; whether something was still counted."""
+        left = bool(self.rows or self.bytes)
+        self.rows = self.bytes = 0
+        self.devices.clear()
+        return left
 
     def copy(self) -> "Run":
         """A copy to be changed inside a transaction."""
@@ -139,7 +152,7 @@ class Count:
     accepted_rows: int = 0
     accepted_samples: int = 0
     dropped_rows: int = 0
-    """Went because the bound was reached; covered by gap records."""
+    """Went because the bound was reached or they were damaged; covered by gap records."""
     dropped_samples: int = 0
     refused_rows: int = 0
     """Were never accepted: disk full, or full under ``refuse_new``."""
@@ -180,3 +193,8 @@ def loss_of(rows: Sequence[NewRow], reason: str) -> Loss:
         reason,
         frozenset(row.device for row in rows),
     )
+
+
+def unknown_loss(reason: str) -> Loss:
+    """Something is lost, and nobody knows what."""
+    return Loss(0, 0, -1, reason, frozenset())

@@ -29,6 +29,7 @@ from plant.outbox.sender_event import (
     Offline,
     Online,
     Read,
+    Renewed,
     RowAhead,
     SenderAction,
     SenderEvent,
@@ -105,6 +106,8 @@ class _Draft:
                 self._tell()  # its rows so far are of the past: the birth told newer values
             case Moved():
                 self._moved(event)
+            case Renewed():
+                self._renewed(event)
             case _:
                 raise TypeError(event)
 
@@ -198,6 +201,22 @@ class _Draft:
             covered=event.last,
         )
         if state.online:
+            self.actions.append(Birth())
+
+    def _renewed(self, event: Renewed) -> None:
+        """Nothing in flight is sure to be kept; the births announce the runs that there are."""
+        lanes = tuple(Lane(run, acked, last, acked) for run, acked, last in event.runs)
+        self.state = replace(
+            self.state,
+            lanes=lanes,
+            window=(),
+            commits=(),
+            covered=lanes[-1].last,
+            epoch=self.state.epoch + 1,
+            reading=False,
+            moving=False,
+        )
+        if self.state.online:
             self.actions.append(Birth())
 
     def _dropped(self, event: Dropped) -> None:

@@ -103,6 +103,14 @@ class Moved:
 
 
 @dataclass(frozen=True, slots=True)
+class Renewed:
+    """Another file took the damaged one's place: ``runs`` are (run, acked, last), current last."""
+
+    now: float
+    runs: tuple[tuple[str, int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """Time has passed."""
 
@@ -120,6 +128,7 @@ SenderEvent = (
     | DeviceDied
     | DeviceBorn
     | Moved
+    | Renewed
     | Tick
 )
 

@@ -66,6 +66,12 @@ class Splitter:
         self._value = np.full(len(signals), np.nan)
         self._status = np.zeros(len(signals), np.uint32)
 
+    def given(self, signals: Sequence[Signal], node: str) -> dict[AliasKey, int]:
+        """The alias of every key, as this process uses them; ``signals`` as at the beginning."""
+        numbers = self.alias.tolist()
+        keys = {alias_key(signal, node): n for signal, n in zip(signals, numbers, strict=True)}
+        return {RECORD_KEY: self.record, **keys}
+
     def device(self, signal: int) -> str:
         """The device of a signal, "" for the node's own."""
         return self.devices[int(self.device_of[signal])]

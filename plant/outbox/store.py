@@ -6,7 +6,6 @@ first after a quiet time goes at once. Acknowledged rows are deleted in the same
 
 import asyncio
 import logging
-import secrets
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -18,24 +17,33 @@ from typing import Any, TypeVar
 
 import apsw
 
-from plant.errors import Unavailable
+from plant.errors import ConfigError, Unavailable
+from plant.file import make_folder
 from plant.outbox.admission import Admission
 from plant.outbox.alias import AliasKey, KnownMetric
 from plant.outbox.file import OutboxFile
-from plant.outbox.row import Change, Count, KeptRow, Loss, NewRow, Outcome, RowClass, Run, loss_of
+from plant.outbox.row import (
+    Change,
+    Count,
+    KeptRow,
+    Loss,
+    NewRow,
+    Outcome,
+    RowClass,
+    Run,
+    loss_of,
+    new_run,
+)
+from plant.outbox.schema import FileDamaged, is_damage
 
 log = logging.getLogger("kaikou.outbox")
 
 T = TypeVar("T")
 
+NO_FILE = "no outbox file: not accepted"
 TOO_FAST = "faster than the disk: not accepted"
 _PENDING_BYTES = 8 * 2**20
 _RECENT_BYTES = 5 * 2**19
-
-
-def new_run() -> str:
-    """A name for a start of the process that no other start ever had (64 random bits)."""
-    return secrets.token_hex(8)
 
 
 class Acceptance:
@@ -64,6 +72,7 @@ class Outbox:
     on_commit  is given every row once it is durable, gap records too
     on_outcome what each transaction did, for the sender
     collect    called before a transaction is put together: the last moment to hand over rows
+    on_renewed a new file took the place of a damaged one; runs and what waits may be others
     """
 
     def __init__(
@@ -81,9 +90,10 @@ class Outbox:
         self.on_commit: Callable[[Sequence[KeptRow]], None] | None = None
         self.on_outcome: Callable[[Outcome], None] | None = None
         self.collect: Callable[[], None] | None = None
+        self.on_renewed: Callable[[], None] | None = None
         self._commit_s = commit_ms / 1000
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="outbox")
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         self._file = OutboxFile(
             path,
             new_run(),
@@ -93,7 +103,10 @@ class Outbox:
             page_limit=page_limit,
         )
         self._admission = Admission(self._file, keep_free=int(keep_free_mb * 2**20))
+        self._renewed = self._file.renewed
         self._wake = asyncio.Event()
+        if self._file.owes:
+            self._wake.set()
         self._closing = False
         self._next_commit = 0.0
         self._rows: list[NewRow] = []
@@ -154,14 +167,17 @@ class Outbox:
         return self._waiting
 
     def _too_fast(self, rows: Sequence[NewRow]) -> Acceptance:
-        loss = loss_of(rows, TOO_FAST)
-        self._overflow = [self._overflow[0].plus(loss)] if self._overflow else [loss]
         self.count.refused_rows += len(rows)
-        self.count.refused_samples += loss.samples
-        self._wake.set()
+        self.lose(loss_of(rows, TOO_FAST))
         refused = Acceptance()
         refused.settle(TOO_FAST)
         return refused
+
+    def lose(self, loss: Loss) -> None:
+        """Something was not accepted: the next transaction records it."""
+        self._overflow = [self._overflow[0].plus(loss)] if self._overflow else [loss]
+        self.count.refused_samples += max(0, loss.samples)
+        self._wake.set()
 
     @property
     def waiting(self) -> Acceptance:
@@ -200,18 +216,28 @@ class Outbox:
         change = Change(
             self._rows, self._acked, self._state, self._trusted_ms, tuple(self._overflow)
         )
-        if not (change.rows or change.acked or change.state or change.losses):
+        if not (change.rows or change.acked or change.state or change.losses or self._file.owes):
             return
         waiting, self._waiting = self._waiting, Acceptance()
         self._rows, self._acked, self._state, self._overflow = [], {}, {}, []
         self._pending_bytes = 0
-        outcome = await self._ask(partial(self._admission.commit, change))
+        try:
+            outcome = await self._ask(partial(self._admission.commit, change))
+        except Unavailable as error:
+            outcome = self._not_kept(change, error)
         self._remember(outcome)
         if outcome.kept and self.on_commit:
             self.on_commit(outcome.kept)
         waiting.settle(outcome.refused)
         if self.on_outcome:
             self.on_outcome(outcome)
+
+    def _not_kept(self, change: Change, error: Unavailable) -> Outcome:
+        """There is no file to write to: what was handed over is recorded once there is one."""
+        for loss in (*change.losses, *([loss_of(change.rows, NO_FILE)] if change.rows else ())):
+            self.lose(loss)
+        self.count.refused_rows += len(change.rows)
+        return Outcome(refused=str(error))
 
     def _remember(self, outcome: Outcome) -> None:
         """Keep the newest rows in memory: most are sent and acknowledged from there."""
@@ -252,7 +278,7 @@ class Outbox:
 
     def of_class(self, row_class: RowClass) -> list[bytes]:
         """The metrics of every row of one class, oldest first; called before ``run``."""
-        return self._file.of_class(row_class)
+        return self._answer(lambda: self._file.of_class(row_class))
 
     async def move(self) -> Run:
         """Give the unacknowledged rows of the current run a new run, which is then current."""
@@ -262,26 +288,57 @@ class Outbox:
         self._recent_bytes = 0
         return run
 
-    async def alias(self, keys: Mapping[AliasKey, str]) -> dict[AliasKey, int]:
-        """The alias of every key, given now and durably where it has none; keeps properties."""
-        return await self._ask(partial(self._file.aliases.give, keys))
+    async def alias(
+        self, keys: Mapping[AliasKey, str], as_before: Mapping[AliasKey, int] | None = None
+    ) -> dict[AliasKey, int]:
+        """The alias of every key, given now and durably where it has none; keeps properties.
+
+        ``as_before`` are those that were given already, for a file that was made anew.
+        """
+
+        def give() -> dict[AliasKey, int]:
+            given = self._file.aliases.give(keys, as_before)
+            self._file.check_aliases()
+            return given
+
+        return await self._ask(give)
 
     async def known_metrics(self, device: str) -> list[KnownMetric]:
         """Everything a device ever published, the newest first."""
-        return await self._ask(partial(self._file.aliases.of_device, device))
+        return await self._ask(lambda: self._file.aliases.of_device(device))
 
     async def next_bd_seq(self) -> int:
         """The bdSeq of the next connection."""
         return await self._ask(self._file.next_bd_seq)
 
     async def _ask(self, question: Callable[[], T]) -> T:
+        loop = asyncio.get_running_loop()
+        answer = await loop.run_in_executor(self._thread, partial(self._answer, question))
+        if self._renewed != self._file.renewed:
+            self._renewed = self._file.renewed
+            self._recent.clear()
+            self._recent_bytes = 0
+            if self.on_renewed:
+                self.on_renewed()
+        if self._file.owes:
+            self._wake.set()
+        return answer
+
+    def _answer(self, question: Callable[[], T]) -> T:
+        """On the file's thread; where the file is damaged, from the one that takes its place."""
+        why: object = "it could not be made anew before"
+        if self._file.open:
+            try:
+                return question()
+            except (apsw.Error, FileDamaged) as error:
+                if not is_damage(error):
+                    raise
+                why = error
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, question)
-        except (apsw.CorruptError, apsw.NotADBError) as error:
-            self._file.condemn()
-            raise Unavailable(
-                f"{self.path} is damaged and is set aside at the next start"
-            ) from error
+            self._file.renew(why)
+            return question()
+        except (OSError, ConfigError, apsw.Error, FileDamaged) as error:
+            raise Unavailable(f"{self.path} is damaged, and no new one can be made") from error
 
     # ------------------------------------------------------------------------------------- ending
 

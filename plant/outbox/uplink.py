@@ -43,6 +43,7 @@ from plant.outbox.sender_event import (
     Move,
     Moved,
     Offline,
+    Renewed,
     SenderEvent,
     SendLive,
     Tick,
@@ -51,7 +52,7 @@ from plant.outbox.sender_state import (
     Lane,
 )
 from plant.outbox.split import Splitter, alias_keys
-from plant.outbox.store import Acceptance, Outbox
+from plant.outbox.store import TOO_FAST, Acceptance, Outbox
 from plant.wire.birth import DeviceBirth, MetricBirth
 from plant.wire.client import MqttClient
 from plant.wire.codec import TextSample, decode_payload, encode_texts
@@ -116,6 +117,7 @@ class Uplink:
         )
         self.outbox.collect = self._collect
         self.outbox.on_outcome = self._on_outcome
+        self.outbox.on_renewed = self._on_renewed
         self.feed = Feed(group, node, clock, self._births)
         self._session = EdgeSession(group, node, ack_host=host_id, plant_hash=plant_hash)
         self._state = start(host_id, [_lane(run) for run in self.outbox.runs.values()])
@@ -128,6 +130,7 @@ class Uplink:
         self._record_alias = FIRST_ALIAS
         self._owed: frozenset[str] | None = None
         self._moving = asyncio.Event()
+        self._renewed = asyncio.Event()
         self._closing = asyncio.Event()
         self._publication: Publication | None = None
         self._own = {s.id: i for i, s in enumerate(self.signals) if s.asset == node}
@@ -170,8 +173,10 @@ class Uplink:
             self.texts.update({text.signal: text for text in texts})
         if not self._pending.put(batch, texts, events, state, live=live):
             self.dropped_before_accept += len(batch) if batch is not None else 0
+            if batch is not None and len(batch):
+                self._lose(batch)
             refused = Acceptance()
-            refused.settle("more than the disk takes")
+            refused.settle(TOO_FAST)
             return refused
         self.outbox.wake()
         return self.outbox.waiting
@@ -184,6 +189,16 @@ class Uplink:
                 records = [decode_record(t.text or "") for t in decode_payload(metrics).texts]
                 found += [r for r in records if isinstance(r, Event)]
         return found
+
+    def _lose(self, batch: SampleBatch) -> None:
+        """More than the disk takes: a gap record says so once the disk takes anything."""
+        times, paths = batch.source_time, batch.signal
+        devices = {self.signals[at].asset for at in np.unique(paths).tolist()}
+        loss = Loss(
+            int(times.min()), int(times.max()), len(batch), TOO_FAST,
+            frozenset("" if device == self.node else device for device in devices),
+        )  # fmt: skip
+        self.outbox.lose(loss)
 
     def device_lost(self, device: str) -> None:
         """Its DDEATH goes out at once; rows of it that wait are still delivered."""
@@ -301,6 +316,24 @@ class Uplink:
             run = await self.outbox.move()
             self._step(Moved(time.monotonic(), run.name, run.kept))
 
+    def _on_renewed(self) -> None:
+        """A new file took the place of a damaged one; what is known of runs is what it holds."""
+        runs = tuple((run.name, run.acked, run.kept) for run in self.outbox.runs.values())
+        self._step(Renewed(time.monotonic(), runs))
+        self._renewed.set()
+
+    async def _teach(self) -> None:
+        """A new file learns the aliases that this process uses."""
+        while True:
+            await self._renewed.wait()
+            self._renewed.clear()
+            if self._publication is not None:
+                splitter = self._publication.splitter
+                keys = alias_keys(self.signals, self.node)
+                before = splitter.given(self.signals, self.node)
+                with suppress(Unavailable):  # the next connection finds out, and asks again
+                    await self.outbox.alias(keys, before)
+
     # ------------------------------------------------------------------------------------ running
 
     async def run(self) -> None:
@@ -326,6 +359,7 @@ class Uplink:
                 others = [
                     named("uplink", self._connect()),
                     named("move", self._move()),
+                    named("aliases", self._teach()),
                     named("tick", self._tick()),
                 ]
                 await self._closing.wait()
