@@ -33,8 +33,7 @@ from plant.flow.port import Commit, Mark, Series
 from plant.flow.sample import SampleBatch
 from plant.model.signal import SignalKind
 from plant.outbox.file import OutboxFile
-from plant.outbox.row import Change, Loss, NewRow, RowClass
-from plant.outbox.store import new_run
+from plant.outbox.row import Change, Loss, NewRow, RowClass, new_run
 
 SECTOR = 512
 CUTS_PER_FILE = 25

@@ -35,14 +35,14 @@ def _meaning(properties: str) -> tuple[str, str]:
 class AliasBook:
     """The table of aliases; nothing of it is held in memory, thousands of strings add up.
 
-    An alias whose row is damaged is gone, and ``damaged`` says so: rows that wait under it belong
-    to nobody any more.
+    An alias whose row is damaged is gone, and rows that wait under it belong to nobody any more
+    (``damage``). ``above`` is the least number that may be given, less one.
     """
 
     def __init__(self, connection: apsw.Connection, path: Path) -> None:
         self._db = connection
         self._path = path
-        self.damaged = False
+        self.above = FIRST_ALIAS - 1
 
     def give(
         self, keys: Mapping[AliasKey, str], as_before: Mapping[AliasKey, int] | None = None
@@ -57,9 +57,9 @@ class AliasBook:
         found: dict[AliasKey, int] = {}
         told: list[AliasKey] = []
         former: list[tuple[int, str, str, int, str]] = []
-        newest = FIRST_ALIAS - 1
+        newest = self.above
         for alias, key, properties in self._rows():
-            newest = alias
+            newest = max(newest, alias)
             if key in keys and _meaning(properties) != _meaning(keys[key]):
                 device, metric, kind = key
                 former.append((alias, device, f"{metric}~{alias}", kind, properties))
@@ -92,21 +92,22 @@ class AliasBook:
             if of == device
         ][::-1]
 
+    def damaged(self) -> bool:
+        """Whether a row of the table is."""
+        return any(row is None for row in read_aliases(self._db))
+
     def clear(self) -> set[int]:
-        """Forget the rows that are damaged; the aliases that are known then."""
+        """Forget the rows that are damaged, not their numbers; the aliases that are known then."""
         known = {alias for alias, _, _ in self._rows()}
-        marks = ", ".join(map(str, sorted(known))) or "NULL"
+        every = [alias for (alias,) in self._db.execute("SELECT alias FROM alias")]
+        self.above = max([self.above, *(alias for alias in every if alias <= LAST_ALIAS)])
         with transaction(self._db):
-            self._db.execute(f"DELETE FROM alias WHERE alias NOT IN ({marks})")  # noqa: S608
-        self.damaged = False
+            gone = [(alias,) for alias in every if alias not in known]
+            self._db.executemany("DELETE FROM alias WHERE alias = ?", gone)
         return known
 
     def _rows(self) -> Iterator[tuple[int, AliasKey, str]]:
-        for whole in read_aliases(self._db):
-            if whole is None:
-                self.damaged = True
-            else:
-                yield whole
+        return (row for row in read_aliases(self._db) if row is not None)
 
 
 def read_aliases(

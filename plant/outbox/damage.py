@@ -75,6 +75,7 @@ class DamagedRows:
                 self.put(columns[0], row)
                 continue
             found = known_aliases(row.metrics)
+            aliases.above = max([aliases.above, *(found or ())])
             if found is None or not found <= known:
                 device = frozenset((row.device,))
                 self.put(columns[0], Loss(row.first, row.last, row.samples, ROW_DAMAGED, device))

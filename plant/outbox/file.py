@@ -14,7 +14,7 @@ from zlib import crc32
 
 import apsw
 
-from plant.outbox.alias import AliasBook
+from plant.outbox.alias import AliasBook, AliasKey
 from plant.outbox.bound import NoRoom, drop_oldest, merge_records
 from plant.outbox.checksum import (
     ROW_DAMAGED,
@@ -38,7 +38,7 @@ from plant.outbox.row import (
     unknown_loss,
 )
 from plant.outbox.salvage import renew
-from plant.outbox.schema import FileDamaged, is_damage, open_file, transaction
+from plant.outbox.schema import SUSPECT, is_damage, open_file, transaction
 from plant.outbox.table import (
     forget_owed,
     load_runs,
@@ -97,7 +97,7 @@ class OutboxFile:
             return
         try:
             self._open(run)
-        except (apsw.Error, FileDamaged) as error:
+        except SUSPECT as error:
             if not is_damage(error):
                 raise
             self._begin_anew(error, run)
@@ -357,10 +357,13 @@ class OutboxFile:
                 self._bad.put(columns[0], row)
         return rows
 
-    def check_aliases(self) -> None:
-        """After aliases were read: one that was damaged takes the rows along that wait under it."""
-        if self.aliases.damaged:
+    def give_aliases(
+        self, keys: Mapping[AliasKey, str], as_before: Mapping[AliasKey, int] | None = None
+    ) -> dict[AliasKey, int]:
+        """As ``AliasBook.give``; one that is damaged takes the rows along that wait under it."""
+        if self.aliases.damaged():
             self._bad.of_lost_aliases(self._db, self.aliases)
+        return self.aliases.give(keys, as_before)
 
     def move(self, run: str, acked: Mapping[str, int]) -> Run:
         """Give the rows of the current run that are not acknowledged a new run; it is current."""

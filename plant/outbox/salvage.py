@@ -16,7 +16,7 @@ from plant.file import sync_folder
 from plant.outbox.alias import put_aliases, read_aliases
 from plant.outbox.checksum import SELECT_ROW, known_aliases, read_row
 from plant.outbox.row import Loss, NewRow, RowClass, new_run
-from plant.outbox.schema import is_damage, transaction
+from plant.outbox.schema import SUSPECT, is_damage, transaction
 from plant.outbox.table import (
     Runs,
     adopt,
@@ -69,6 +69,7 @@ def salvage(source: Path, target: apsw.Connection, reason: str) -> int:
     try:
         old.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         old.pragma("locking_mode", "exclusive")
+        old.pragma("writable_schema", True)  # what can be read of a schema that is damaged too
         with transaction(target):
             missing = _carry(old, target)
             if missing:
@@ -77,7 +78,7 @@ def salvage(source: Path, target: apsw.Connection, reason: str) -> int:
     except (apsw.FullError, apsw.IOError) as error:
         log.warning("%s: no room for what is whole of it: %s", source, error)
         return -1
-    except apsw.Error as error:
+    except SUSPECT as error:
         if not is_damage(error):
             raise
         return -1
@@ -107,7 +108,7 @@ def _whole(read: Callable[[], Any]) -> Any:
     """What is read; None where the table cannot be."""
     try:
         return read()
-    except apsw.Error as error:
+    except SUSPECT as error:
         if not is_damage(error):
             raise
         return None
@@ -133,7 +134,7 @@ def _carried(
                     (at, row.row_class, row.device, *columns[3:]),
                 )
                 yield at, row.row_class
-        except apsw.Error as error:
+        except SUSPECT as error:
             if not is_damage(error):
                 raise
             continue

@@ -96,9 +96,10 @@ def is_damage(error: Exception) -> bool:
 
 DAMAGE = (
     *(FileDamaged, apsw.CorruptError, apsw.NotADBError, apsw.FormatError, apsw.MismatchError),
-    *(apsw.ConstraintError, apsw.SQLError),
+    *(apsw.ConstraintError, apsw.SQLError, UnicodeDecodeError),
 )
-"""A table that is missing or holds what it may not is damage too: a wrong bit made it so."""
+SUSPECT = (apsw.Error, FileDamaged, UnicodeDecodeError)
+"""What to ask ``is_damage`` about. A missing table is damage too: a wrong bit made it so."""
 
 
 def open_file(

@@ -15,8 +15,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-import apsw
-
 from plant.errors import ConfigError, Unavailable
 from plant.file import make_folder
 from plant.outbox.admission import Admission
@@ -34,7 +32,7 @@ from plant.outbox.row import (
     loss_of,
     new_run,
 )
-from plant.outbox.schema import FileDamaged, is_damage
+from plant.outbox.schema import SUSPECT, is_damage
 
 log = logging.getLogger("kaikou.outbox")
 
@@ -295,13 +293,7 @@ class Outbox:
 
         ``as_before`` are those that were given already, for a file that was made anew.
         """
-
-        def give() -> dict[AliasKey, int]:
-            given = self._file.aliases.give(keys, as_before)
-            self._file.check_aliases()
-            return given
-
-        return await self._ask(give)
+        return await self._ask(lambda: self._file.give_aliases(keys, as_before))
 
     async def known_metrics(self, device: str) -> list[KnownMetric]:
         """Everything a device ever published, the newest first."""
@@ -330,14 +322,14 @@ class Outbox:
         if self._file.open:
             try:
                 return question()
-            except (apsw.Error, FileDamaged) as error:
+            except SUSPECT as error:
                 if not is_damage(error):
                     raise
                 why = error
         try:
             self._file.renew(why)
             return question()
-        except (OSError, ConfigError, apsw.Error, FileDamaged) as error:
+        except (OSError, ConfigError, *SUSPECT) as error:
             raise Unavailable(f"{self.path} is damaged, and no new one can be made") from error
 
     # ------------------------------------------------------------------------------------- ending

@@ -311,3 +311,43 @@ async def test_a_socket_far_behind_is_owed_the_newest_values(mosquitto, tmp_path
         assert up._pace.tells == 0
         monkeypatch.setattr("plant.outbox.uplink.WAITING_TELLS", 32)
         await until(lambda: twin.value("lathe/power") == 9)
+
+
+@pytest.mark.parametrize("damage", ["cut", "overwritten"])
+async def test_a_file_damaged_in_use_gives_way_and_the_uplink_goes_on(mosquitto, tmp_path, damage):
+    up = uplink(mosquitto, tmp_path)
+    file = tmp_path / "outbox.db"
+    async with Twin(mosquitto.broker).running() as twin, running(up):
+        twin.commits = False
+        for n in range(200):
+            up.accept(sample(n % 3, n + 0.5))
+            await asyncio.sleep(0.001)
+        assert await up.accept(sample(0, 1000.0))
+        await up.outbox._ask(lambda: up.outbox._file._db.execute("PRAGMA wal_checkpoint").get)
+        await up.outbox._ask(lambda: up.outbox._file._db.execute("PRAGMA shrink_memory").get)
+        for path in (file, tmp_path / "outbox.db-wal"):
+            with path.open("r+b") as whole:
+                if damage == "cut":
+                    whole.truncate(0)
+                else:
+                    whole.write(b"\xa5" * path.stat().st_size)
+        up.outbox._recent.clear()
+        twin.commits = True
+        await until(
+            lambda: up.outbox._file.renewed or up.accept(sample(1, 1.0)) is None, "a new file", 30
+        )
+        await until(
+            lambda: any("damaged" in getattr(r, "reason", "") for r in twin.records), "record", 30
+        )
+        before = len(twin.stored)
+        assert await up.accept(sample(2, 7.25))
+        await twin.holds(before)
+        assert twin.value("mill/power") == 7.25
+        await until(lambda: up.outbox.count.rows == 0)
+        known = await up.outbox.known_metrics("lathe")
+        assert {m.name for m in known} == {"power", "state"}, "aliases are known for later births"
+    assert [*tmp_path.glob("outbox.db.damaged-*")]
+    up = uplink(mosquitto, tmp_path)
+    assert not up.outbox._file.damaged
+    async with running(up):
+        pass
