@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from edge.clock import EdgeClock
 from edge.pace import Pace
 from edge.push import Restatement
@@ -24,7 +26,7 @@ from edge.source import Answer, Session, Source
 from edge.stamp import Stamps
 from plant.errors import Unavailable
 from plant.flow.channel import Channel, WhenFull
-from plant.flow.sample import SampleBatch, Text
+from plant.flow.sample import Int32, SampleBatch, Text, UInt32
 from plant.flow.status import is_bad
 from plant.flow.supervisor import Backoff, Fault, Transition, Unexpected, cancellations
 
@@ -176,10 +178,12 @@ class Runner:
         if not answer.alive:
             await self._lose(Unavailable("no connection"))
             return
+        if self._push is not None and answer.says_nothing:
+            return
         self.count.polls += 1
         self._transition.up()
         samples, texts = self.scaling.sort(answer)
-        self._quality.see(samples.signal, samples.status, answer.why)
+        self._quality.see(*_statuses(samples, texts), answer.why)
         samples = self._stamps.date(samples, self._clock.now())
         trusted = self._clock.trusted
         if self._push is not None:
@@ -209,3 +213,14 @@ class Runner:
         self._sizes.append(len(batch) + len(texts))
         read = Read(batch, texts, self._clock.now(), good, self._clock.trusted)
         await self.answers.put(read)
+
+
+def _statuses(samples: SampleBatch, texts: Sequence[Text]) -> tuple[Int32, UInt32]:
+    """Points and their statuses."""
+    if not texts:
+        return samples.signal, samples.status
+    signal, status = zip(*((t.signal, t.status) for t in texts), strict=True)
+    return (
+        np.concatenate([samples.signal, np.array(signal, np.int32)]),
+        np.concatenate([samples.status, np.array(status, np.uint32)]),
+    )

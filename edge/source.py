@@ -36,6 +36,11 @@ class Answer:
     """Of a peer that pushes: until when it has told every change, ms UTC by our clock; None where
     it has given no sign of that since the last answer."""
 
+    @property
+    def says_nothing(self) -> bool:
+        """Whether a peer that pushes gave neither values nor a sign of life."""
+        return self.vouched is None and not len(self.samples) and not self.texts
+
     def misfit(self, count: int, *, polled: bool) -> str:
         """What is wrong with it as an answer for ``count`` points; "" where nothing is."""
         signal = self.samples.signal

@@ -1,9 +1,9 @@
-"""A session with an OPC UA server: one subscription in iterator mode, drained in order.
+"""A session with an OPC UA server: its nodes, by one subscription.
 
-Imported only by ``OpcUa.open``, because asyncua costs 60 MB. After a short loss asyncua binds the
-same session to a new connection and nothing the server queued is lost. When the server has
-forgotten the session (a restart), the subscription is new: then this session ends and the runner
-opens another, so that every node is looked up again.
+Imported only by ``OpcUa.open``, because asyncua costs 60 MB. After a short loss the same session
+and subscription are taken up on a new connection, and nothing the server queued is lost. When the
+server has forgotten either (a restart), this session ends and the runner opens another, in which
+every node is looked up again: what the server said before is then no longer vouched for.
 """
 # ruff: noqa: TID253 - only ``OpcUa.open`` imports this
 
@@ -12,243 +12,269 @@ import logging
 import random
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from asyncua import ua
-from asyncua.client.client import Client
-from asyncua.client.ua_client import UaClientState
-from asyncua.common.subscription import DataChangeEvent, OverflowPolicy, Subscription
+from asyncua import ua as _ua
 from asyncua.ua.status_codes import StatusCodes
-from asyncua.ua.uaerrors import UaError
+from asyncua.ua.uaerrors import UaStatusCodeError
 
-from edge.adapters.opcua_trust import secure
+from edge.adapters.opcua_link import Away, Link
+from edge.adapters.opcua_portion import Portions
+from edge.adapters.opcua_subscription import Report, Subscription
+from edge.adapters.opcua_value import GONE, content, node_id, overflowed, status_of, time_of
 from edge.source import Answer
 from plant.errors import Unavailable
 from plant.flow.clock import Clock
 from plant.flow.sample import SampleBatch, Text
-from plant.flow.status import StatusCode
 
 if TYPE_CHECKING:
     from edge.adapters.opcua import NodePoint, OpcUa
 
 log = logging.getLogger("kaikou.opcua")
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MS = timedelta(milliseconds=1)
+ua: Any = _ua
+
 _PROBE_S = 2.0
-"""The server is asked for its state this often, and given this long to answer."""
+"""The server is asked for its state this often."""
 _LISTEN_S = 1.0
-_KEEPALIVE_S = 10.0
-"""asyncua makes a subscription anew after 1.5 of these without a word, and what was queued is gone;
-a server that is merely slow must not be taken for that."""
-_LIFETIME_S = 120.0
-_GIVE_UP_S = 20.0
-_MISSING_AGAIN_S = 5.0
-_DRAIN = 5000
+_MISSING_FIRST_S, _MISSING_LAST_S = 5.0, 60.0
+_AGAIN_FIRST_S, _AGAIN_LAST_S = 0.25, 4.0
 _LOOK_S = 0.1
-_OVERFLOW = 0x0480
-"""InfoType DataValue with the Overflow bit (OPC 10000-4, table "DataValue InfoBits")."""
+_REFUSED = 3
+"""Refusals of the channel after a loss; then it is another server than before."""
+_SLOWER = 2.0
 
 
 @asynccontextmanager
 async def connected(
     config: "OpcUa", points: "Sequence[NodePoint]", clock: Clock, folder: Path
 ) -> AsyncIterator["OpcUaSession"]:
-    """Connect, secure, subscribe; everything is closed on the way out."""
-    for name in ("asyncua", "asyncua.client", "asyncua.common"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # the runner reports transitions
-    client = Client(
-        config.url,
-        timeout=config.timeout_ms / 1000,
-        watchdog_intervall=_PROBE_S,
-        auto_reconnect=True,
-        reconnect_max_delay=random.uniform(3.0, 5.0),
-        reconnect_request_timeout=config.timeout_ms / 1000,
-    )
-    client.name = client.description = "Kaikou edge"
-    client.session_timeout = int(_LIFETIME_S * 1000)
+    """Connect, secure, subscribe, hear the first report; all is closed on the way out."""
+    link = Link(config, folder)
+    session = OpcUaSession(config, points, clock, link)
     try:
-        await secure(client, config, folder)
-        await client.connect()
-        session = OpcUaSession(config, points, clock, client)
-        await session.subscribe()
-    except (OSError, TimeoutError, UaError) as error:
-        await _close(client)
-        raise Unavailable(f"{config.url}: {str(error) or type(error).__name__}") from error
-    except BaseException:
-        await _close(client)
-        raise
-    try:
+        await link.open()
+        await session.begin()
         yield session
     finally:
-        await _close(client)
-
-
-async def _close(client: Client) -> None:
-    """Say goodbye, or at least let go of the socket, within a second."""
-    with suppress(OSError, TimeoutError, UaError):
-        async with asyncio.timeout(0.7):
-            await client.disconnect()
-    client.disconnect_socket()
+        await session.end()
+        await link.close()
 
 
 class OpcUaSession:
     """Nodes by client handle; each ``read`` gives what the server reported since the last."""
 
     def __init__(
-        self, config: "OpcUa", points: "Sequence[NodePoint]", clock: Clock, client: Client
+        self, config: "OpcUa", points: "Sequence[NodePoint]", clock: Clock, link: Link
     ) -> None:
         self._config = config
         self._points = points
         self._clock = clock
-        self._client = client
-        self._subscription: Subscription | None = None
-        self._id: int | None = None
-        self._index: dict[str, list[int]] = {}
-        self._missing: dict[int, int] = {}
-        self._try_missing = 0.0
+        self._link = link
+        self._subscription = Subscription(link, clock)
+        self._handle = random.randrange(1 << 16, 1 << 30)
+        """Of the first point: no other session's reports are taken for ours."""
+        self._items: dict[int, int] = {}
+        """Point -> the server's number of its monitored item."""
+        self._missing: dict[int, tuple[int, str]] = {}
+        """Point -> status and why."""
+        self._told_missing = False
+        self._missing_at = 0.0
+        self._missing_pause_s = _MISSING_FIRST_S
+        self._portions = Portions()
+        self._first: list[Report] = []
+        self._probe_at = 0.0
         self._away_since: float | None = None
-        self._overflowed = False
+        self._again_at = 0.0
+        self._again_pause_s = _AGAIN_FIRST_S
         self.overflows = 0
         """How often the server's queue of a node overflowed while we were away."""
 
-    async def subscribe(self) -> None:
-        """Ask for all nodes at once; one the server does not have does not disturb the others."""
-        period = self._config.publish_ms
-        wanted = ua.CreateSubscriptionParameters(
-            RequestedPublishingInterval=period,
-            RequestedLifetimeCount=max(30, round(_LIFETIME_S * 1000 / period)),
-            RequestedMaxKeepAliveCount=max(1, round(_KEEPALIVE_S * 1000 / period)),
-            MaxNotificationsPerPublish=0,
-            PublishingEnabled=True,
-            Priority=0,
-        )
-        subscription = await self._client.create_subscription(
-            wanted,
-            queue_maxsize=max(10_000, 8 * len(self._points)),
-            overflow=OverflowPolicy.DISCONNECT,
-        )
-        subscription.set_overflow_disconnect_handler(self._overflow)
-        self._subscription = subscription
-        self._id = subscription.subscription_id
-        await self._monitor(range(len(self._points)))
+    # ------------------------------------------------------------------------------------ opening
 
-    async def _monitor(self, indices: Sequence[int]) -> None:
-        if self._subscription is None:
-            return
-        spaces = await self._client.get_namespace_array()
-        nodes, found = [], []
-        for index in indices:
+    async def begin(self) -> None:
+        """Subscribe; one node that the server does not have does not disturb the others.
+
+        Raises
+        ------
+        Unavailable
+            The server does not take it, or reports nothing.
+        """
+        try:
+            self._portions = Portions(await self._limit())
+            await self._subscription.create(self._config.publish_ms)
+            self._tell_if_slower()
+            await self._monitor(range(len(self._points)))
+            while not self._first:
+                self._first = await self._subscription.reports(_LISTEN_S)
+        except (Away, UaStatusCodeError) as error:
+            raise Unavailable(f"{self._link.url}: {error}") from error
+
+    async def end(self) -> None:
+        """Ask for no more reports."""
+        await self._subscription.stop()
+
+    def _tell_if_slower(self) -> None:
+        asked_s, interval_s = self._config.publish_ms / 1000, self._subscription.interval_s
+        if interval_s > _SLOWER * asked_s:
+            log.info("%s: reports every %g s, not %g s", self._link.url, interval_s, asked_s)
+
+    async def _limit(self) -> int | None:
+        """How many nodes the server lets be monitored in one call, where it says so."""
+        name = "Server_ServerCapabilities_OperationLimits_MaxMonitoredItemsPerCall"
+        told = await self._value(ua.NodeId(getattr(ua.ObjectIds, name)))
+        return told if isinstance(told, int) else None
+
+    async def _value(self, node: Any) -> Any:
+        """A value of the server's own; None where it has none."""
+        try:
+            (data,) = await self._link.read([node])
+        except UaStatusCodeError:
+            return None
+        return data.Value.Value if data.Value is not None and not status_of(data) else None
+
+    async def _monitor(self, points: Sequence[int]) -> None:
+        """Have points reported, each under its own handle."""
+        told = await self._value(ua.NodeId(ua.ObjectIds.Server_NamespaceArray))
+        spaces = [str(uri) for uri in told] if isinstance(told, list) else []
+        wanted: list[tuple[int, Any]] = []
+        for point in points:
             try:
-                node = self._client.get_node(_node_id(self._points[index].node, spaces))
-            except (UaError, ValueError):
-                self._missing[index] = int(StatusCodes.BadNodeIdUnknown)
-                continue
-            self._index.setdefault(str(node.nodeid), []).append(index)
-            nodes.append(node)
-            found.append(index)
-        if not nodes:
-            return
-        results = await self._subscription.subscribe_data_change(
-            nodes,
-            queuesize=self._config.queue,
-            sampling_interval=ua.Duration(self._config.sampling_ms),
-        )
-        for index, node, result in zip(found, nodes, results, strict=True):
-            if isinstance(result, ua.StatusCode):
-                self._missing[index] = int(result.value)
-                self._index[str(node.nodeid)].remove(index)
+                wanted.append((self._handle + point, node_id(self._points[point].node, spaces)))
+            except (ValueError, ua.UaError) as error:
+                self._missing[point] = int(StatusCodes.BadNodeIdUnknown), str(error)
+        results = await self._portions.ask(wanted, self._create)
+        for (handle, _), result in zip(wanted, results, strict=True):
+            point = handle - self._handle
+            if result.StatusCode.is_good():
+                self._items[point] = result.MonitoredItemId
+                self._missing.pop(point, None)
             else:
-                self._missing.pop(index, None)
+                self._missing[point] = int(result.StatusCode.value), ""
 
-    def _overflow(self) -> None:
-        self._overflowed = True
+    async def _create(self, part: Sequence[tuple[int, Any]]) -> Sequence[Any]:
+        return await self._subscription.monitor(
+            part, queue=self._config.queue, sampling_ms=self._config.sampling_ms
+        )
+
+    # ------------------------------------------------------------------------------------ reading
 
     async def read(self) -> Answer:
-        """What came in; at least once a second an empty answer that says the server is there."""
-        if self._client.state is not UaClientState.CONNECTED:
-            return await self._away()
-        self._away_since = None
-        subscription = self._subscription
-        if subscription is None or subscription.subscription_id != self._id:
-            raise Unavailable("the server started a new session")
+        """What came in; at least once a second an empty answer that says the server is there.
+
+        Raises
+        ------
+        Unavailable
+            The session is over.
+        """
+        if not self._link.connected and not self._subscription.waits:
+            return await self._mend()
+        try:
+            if self._link.connected:
+                await self._keep()
+            reports = self._first or await self._subscription.reports(_LISTEN_S)
+        except Away:
+            return self._lost()
+        except UaStatusCodeError as error:
+            raise Unavailable(f"{self._link.url}: {error}") from error
+        self._first = []
+        return self._answer(reports)
+
+    async def _keep(self) -> None:
+        """What is due besides listening."""
+        await self._link.renew()
+        now = time.monotonic()
+        if now >= self._probe_at:
+            self._probe_at = now + min(_PROBE_S, self._link.session_s / 3)
+            await self._link.read([ua.NodeId(ua.ObjectIds.Server_ServerStatus_State)])
+        if self._missing and self._told_missing and now >= self._missing_at:
+            await self._look_again()
+
+    async def _look_again(self) -> None:
+        """Nodes that the server did not have, looked for every few seconds, then less often."""
+        points = sorted(self._missing)
+        stale = [item for item in map(self._items.pop, points, [0] * len(points)) if item]
+        if stale:
+            await self._portions.ask(stale, self._subscription.release)
+        await self._monitor(points)
+        self._told_missing = False
+        found = len(self._missing) < len(points)
+        pause_s = _MISSING_FIRST_S if found else min(_MISSING_LAST_S, 2 * self._missing_pause_s)
+        self._missing_pause_s = pause_s
+
+    def _answer(self, reports: Sequence[Report]) -> Answer:
         rows: list[tuple[int, int, float, int]] = []
         texts: list[Text] = []
-        told = await self._retry_missing()
-        rows.extend((index, self._clock.now(), float("nan"), status) for index, status in told)
-        for event in await _drain(subscription):
-            for index in self._index.get(str(event.node.nodeid), ()):
-                self._take(index, event, rows, texts)
-        if self._overflowed:
-            raise Unavailable("more values came than could be taken; the session begins anew")
-        return Answer(_batch(rows), texts, vouched=self._clock.now())
-
-    async def _away(self) -> Answer:
-        """The connection is lost and asyncua tries to mend it, but not for ever."""
-        now = time.monotonic()
-        self._away_since = self._away_since or now
-        if now - self._away_since > _GIVE_UP_S:
-            raise Unavailable(f"{self._config.url}: no connection for {_GIVE_UP_S:.0f} s")
-        await asyncio.sleep(_LOOK_S)
-        return Answer(SampleBatch.empty(), alive=False)
-
-    async def _retry_missing(self) -> list[tuple[int, int]]:
-        """Nodes the server does not have: told at first, looked for again every few seconds."""
-        now = time.monotonic()
-        if not self._missing or now < self._try_missing:
-            return []
-        first = self._try_missing == 0.0
-        self._try_missing = now + _MISSING_AGAIN_S
-        if not first:
-            try:
-                await self._monitor(sorted(self._missing))
-            except (OSError, TimeoutError, UaError) as error:
-                raise Unavailable(f"{self._config.url}: {error}") from error
-        return list(self._missing.items())
+        why: dict[int, str] = {}
+        for report in reports:
+            for handle, data in report.changes:
+                point = handle - self._handle
+                if 0 <= point < len(self._points):
+                    self._take(point, data, rows, texts, why)
+        if self._missing and not self._told_missing:
+            self._told_missing = True
+            self._missing_at = time.monotonic() + self._missing_pause_s
+            now = self._clock.now()
+            for point, (status, reason) in self._missing.items():
+                rows.append((point, now, float("nan"), status))
+                if reason:
+                    why[point] = reason
+        vouched = reports[-1].heard if reports else None
+        return Answer(_batch(rows), texts, why=why, vouched=vouched)
 
     def _take(
         self,
-        index: int,
-        event: DataChangeEvent,
+        point: int,
+        data: Any,
         rows: list[tuple[int, int, float, int]],
         texts: list[Text],
+        why: dict[int, str],
     ) -> None:
-        data = event.data.monitored_item.Value
-        status = int(data.StatusCode.value) if data.StatusCode is not None else 0
-        at = _ms(data.SourceTimestamp or data.ServerTimestamp, self._clock)
-        if status & _OVERFLOW == _OVERFLOW:
+        value, status, reason = content(data)
+        at = time_of(data, self._clock)
+        if overflowed(data):
             self.overflows += 1
             if self.overflows == 1:
-                log.warning("%s: its queue overflowed, values are lost", self._config.url)
-        if status in (StatusCodes.BadNodeIdUnknown, StatusCodes.BadNodeIdInvalid):
-            self._missing[index] = status
-        value: Any = event.value
-        if isinstance(value, ua.LocalizedText):
-            value = value.Text
+                log.warning("%s: its queue overflowed, values are lost", self._link.url)
+        if status in GONE and point not in self._missing:
+            self._missing[point] = status, "the server has it no longer"
+            self._told_missing = False
+        if reason:
+            why[point] = reason
         if isinstance(value, str):
-            texts.append(Text(index, at, value, status))
-            return
-        number, status = _number(value, status)
-        rows.append((index, at, number, status))
+            texts.append(Text(point, at, value, status))
+        else:
+            rows.append((point, at, value, status))
 
+    # -------------------------------------------------------------------------------- after a loss
 
-async def _drain(subscription: Subscription) -> list[DataChangeEvent]:
-    """Wait up to a second for an event, then take all that wait, in order."""
-    events: list[DataChangeEvent] = []
-    with suppress(TimeoutError):
-        async with asyncio.timeout(_LISTEN_S):
-            event = await anext(subscription)
-        if isinstance(event, DataChangeEvent):
-            events.append(event)
-        async with asyncio.timeout(0):
-            while len(events) < _DRAIN:
-                event = await anext(subscription)
-                if isinstance(event, DataChangeEvent):
-                    events.append(event)
-    return events
+    def _lost(self) -> Answer:
+        self._away_since = time.monotonic()
+        self._again_pause_s = _AGAIN_FIRST_S
+        self._again_at = self._away_since
+        return Answer(SampleBatch.empty(), alive=False)
+
+    async def _mend(self) -> Answer:
+        """Take the session up again, as long as the server keeps it."""
+        if self._away_since is None:
+            return self._lost()
+        now = time.monotonic()
+        if now - self._away_since > self._link.session_s:
+            raise Unavailable(f"{self._link.url}: no connection for {self._link.session_s:.0f} s")
+        if now < self._again_at:
+            await asyncio.sleep(min(_LOOK_S, self._again_at - now))
+            return Answer(SampleBatch.empty(), alive=False)
+        try:
+            await self._link.resume()
+            await self._subscription.resume()
+        except Away:
+            self._again_at = time.monotonic() + self._again_pause_s * random.uniform(0.75, 1.25)
+            self._again_pause_s = min(_AGAIN_LAST_S, 2 * self._again_pause_s)
+            return Answer(SampleBatch.empty(), alive=False)
+        self._away_since = None
+        return Answer(SampleBatch.empty())
 
 
 def _batch(rows: list[tuple[int, int, float, int]]) -> SampleBatch:
@@ -256,31 +282,3 @@ def _batch(rows: list[tuple[int, int, float, int]]) -> SampleBatch:
         return SampleBatch.empty()
     signal, source_time, value, status = zip(*rows, strict=True)
     return SampleBatch.of(signal, source_time, value, status)
-
-
-def _number(value: Any, status: int) -> tuple[float, int]:
-    """A float64 and its status; NaN where the server gave nothing, or nothing that is a number."""
-    bad = bool(status & 0x8000_0000)
-    if isinstance(value, datetime):
-        value = (value.replace(tzinfo=UTC) - _EPOCH) / _MS
-    if bad or value is None:
-        return float("nan"), status if bad else StatusCode.BadNoData
-    if not isinstance(value, (bool, int, float)):
-        return float("nan"), StatusCode.BadDecodingError
-    number = float(value)
-    return number, status if number == number else StatusCode.BadNoData  # noqa: PLR0124
-
-
-def _ms(at: datetime | None, clock: Clock) -> int:
-    """UTC ms of a time stamp (asyncua gives naive UTC); now where there is none."""
-    if at is None:
-        return clock.now()
-    return (at.replace(tzinfo=UTC) - _EPOCH) // _MS
-
-
-def _node_id(text: str, spaces: Sequence[str]) -> ua.NodeId:
-    """A node id; ``nsu=URI;…`` is looked up among the server's namespaces."""
-    if text.startswith("nsu="):
-        uri, _, rest = text.removeprefix("nsu=").partition(";")
-        text = f"ns={list(spaces).index(uri)};{rest}"
-    return ua.NodeId.from_string(text)

@@ -4,73 +4,125 @@
 import asyncio
 import re
 import socket
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from asyncua import ua
 from asyncua.client.client import Client
-from asyncua.crypto.cert_gen import (
-    dump_private_key_as_pem,
-    generate_private_key,
-    generate_self_signed_app_certificate,
-)
 from asyncua.crypto.security_policies import SecurityPolicyBasic256Sha256
+from asyncua.ua.status_codes import StatusCodes
+from asyncua.ua.uaerrors import UaStatusCodeError
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from edge.adapters.opcua_own import load, make, thumbprint, uri_of
 from plant.errors import Unavailable
+from plant.file import write_whole
 
 if TYPE_CHECKING:
     from edge.adapters.opcua import OpcUa
 
-_DAYS = 3650
+_POLICY = SecurityPolicyBasic256Sha256
+_MODE = ua.MessageSecurityMode.SignAndEncrypt
+_UNTRUSTED = {
+    StatusCodes.BadSecurityChecksFailed,
+    StatusCodes.BadCertificateUntrusted,
+    StatusCodes.BadCertificateInvalid,
+    StatusCodes.BadCertificateTimeInvalid,
+    StatusCodes.BadCertificateUriInvalid,
+    StatusCodes.BadCertificateUseNotAllowed,
+    StatusCodes.BadCertificateIssuerUseNotAllowed,
+    StatusCodes.BadCertificateChainIncomplete,
+    StatusCodes.BadCertificateRevocationUnknown,
+    StatusCodes.BadCertificateIssuerRevocationUnknown,
+    StatusCodes.BadCertificateRevoked,
+    StatusCodes.BadCertificatePolicyCheckFailed,
+    StatusCodes.BadNoValidCertificates,
+}
+"""What a server says of a client's certificate. Most say BadSecurityChecksFailed for everything."""
+_REFUSED_USER = {
+    StatusCodes.BadUserAccessDenied,
+    StatusCodes.BadIdentityTokenInvalid,
+    StatusCodes.BadIdentityTokenRejected,
+    StatusCodes.BadUserSignatureInvalid,
+}
 
 
-async def secure(client: Client, config: "OpcUa", folder: Path) -> None:
-    """Set user, certificate and policy before the client connects.
+class Trust:
+    """Both certificates of one source; ``folder`` is the edge's own."""
 
-    Raises
-    ------
-    Unavailable
-        The server shows another certificate than the one accepted before, or offers no
-        Basic256Sha256 with SignAndEncrypt.
-    """
-    if config.user is not None and config.password is not None:
-        client.set_user(config.user)
-        client.set_password(config.password.get_secret_value())
-    if config.security == "None":
-        return
-    place = folder / "opcua_client"
-    client.application_uri = f"urn:{socket.gethostname()}:kaikou:edge"
-    if config.certificate is not None and config.private_key is not None:
-        own, key = Path(config.certificate), Path(config.private_key)
-        client.application_uri = await asyncio.to_thread(_uri_of, own, client.application_uri)
-    else:
-        own, key = place / "own.der", place / "own.pem"
-        await asyncio.to_thread(_make_own, own, key, client.application_uri)
-    shown = await _shown(client)
-    if config.server_certificate is not None:
-        accepted = Path(config.server_certificate)
-    else:
-        accepted = place / (re.sub(r"\W+", "_", config.url) + ".der")
-    await asyncio.to_thread(_compare, accepted, shown, first=config.server_certificate is None)
-    await client.set_security(
-        SecurityPolicyBasic256Sha256,
-        certificate=own,
-        private_key=key,
-        server_certificate=shown,
-        mode=ua.MessageSecurityMode.SignAndEncrypt,
-    )
+    def __init__(self, config: "OpcUa", folder: Path) -> None:
+        self._config = config
+        self._place = folder / "opcua_client"
+        self._uri = f"urn:{socket.gethostname()}:kaikou:edge"
+        self._shown = b""
+        if config.certificate is not None and config.private_key is not None:
+            self.own, self._key = Path(config.certificate), Path(config.private_key)
+        else:
+            self.own, self._key = self._place / "own.der", self._place / "own.pem"
 
+    async def prepare(self, client: Client) -> bool:
+        """Have a certificate and look whether one is needed at all; True where nothing is."""
+        if self._config.security == "None":
+            return True
+        try:
+            if self._config.certificate is None:
+                await asyncio.to_thread(make, self.own, self._key, self._uri)
+            client.application_uri = await asyncio.to_thread(uri_of, self.own, self._uri)
+        except (OSError, ValueError) as error:
+            raise Unavailable(f"our OPC UA certificate {self.own}: {error}") from error
+        return False
 
-async def _shown(client: Client) -> bytes:
-    """The certificate (DER) of the endpoint we want."""
-    policy = SecurityPolicyBasic256Sha256.URI
-    mode = ua.MessageSecurityMode.SignAndEncrypt
-    endpoints = await client.connect_and_get_server_endpoints()
-    certificate = Client.find_endpoint(endpoints, mode, policy).ServerCertificate
-    return x509.load_der_x509_certificate(_first(bytes(certificate))).public_bytes(Encoding.DER)
+    def compare(self, endpoints: Sequence[Any]) -> None:
+        """Look whether the server shows the certificate that we know; the first one is kept.
+
+        Raises
+        ------
+        Unavailable
+            It shows another, or offers no Basic256Sha256 with SignAndEncrypt.
+        """
+        offered = Client.find_endpoint(endpoints, _MODE, _POLICY.URI)
+        chain = bytes(offered.ServerCertificate or b"")
+        self._shown = x509.load_der_x509_certificate(_first(chain)).public_bytes(Encoding.DER)
+        given = self._config.server_certificate
+        accepted = Path(given or self._place / (re.sub(r"\W+", "_", self._config.url) + ".der"))
+        try:
+            _compare(accepted, self._shown, first=given is None)
+        except (OSError, ValueError) as error:
+            raise Unavailable(f"the server's certificate {accepted}: {error}") from error
+
+    async def secure(self, client: Client) -> None:
+        """Set the policy for the connections to come."""
+        try:
+            await client.set_security(
+                _POLICY,
+                certificate=self.own,
+                private_key=self._key,
+                server_certificate=self._shown,
+                mode=_MODE,
+            )
+        except (OSError, ValueError, TypeError) as error:
+            raise Unavailable(f"our OPC UA certificate {self.own}, {self._key}: {error}") from error
+
+    def problem(self, error: Exception, *, at_channel: bool = False) -> str:
+        """What a refusal means, in words that help; "" where it is not about certificate or user.
+
+        at_channel  the server refused to open the secure channel, where only certificates count
+        """
+        code = error.code if isinstance(error, UaStatusCodeError) else None
+        if code in _REFUSED_USER:
+            return f"the server refuses the user {self._config.user!r}: {error}"
+        if not self._shown or not (at_channel or code in _UNTRUSTED):
+            return ""
+        if code is not None and code not in _UNTRUSTED:
+            return ""
+        told = f" ({type(error).__name__})" if code is not None else ""
+        return (
+            f"the server does not trust our certificate{told}: "
+            f"give {self.own} to its administrator to be trusted "
+            f"(SHA-1 {thumbprint(self.own)})"
+        )
 
 
 def _first(chain: bytes) -> bytes:
@@ -83,46 +135,10 @@ def _first(chain: bytes) -> bytes:
 def _compare(accepted: Path, shown: bytes, *, first: bool) -> None:
     if not accepted.exists() and first:
         accepted.parent.mkdir(parents=True, exist_ok=True)
-        accepted.write_bytes(shown)
+        write_whole(accepted, shown)
         return
-    if _load(accepted).public_bytes(Encoding.DER) != shown:
+    if load(accepted).public_bytes(Encoding.DER) != shown:
         raise Unavailable(
             f"the server shows another certificate than {accepted}; "
             "if that is right, remove the file, or name the new one in server_certificate"
         )
-
-
-def _load(path: Path) -> x509.Certificate:
-    content = path.read_bytes()
-    if content.startswith(b"-----"):
-        return x509.load_pem_x509_certificate(content)
-    return x509.load_der_x509_certificate(content)
-
-
-def _uri_of(path: Path, otherwise: str) -> str:
-    """The application URI a certificate was made for; a server compares the two."""
-    try:
-        names = _load(path).extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return otherwise
-    uris = names.get_values_for_type(x509.UniformResourceIdentifier)
-    return str(uris[0]) if uris else otherwise
-
-
-def _make_own(certificate: Path, key: Path, uri: str) -> None:
-    """Our own pair, made once; the key is readable by its owner only."""
-    if certificate.exists() and key.exists():
-        return
-    key.parent.mkdir(parents=True, exist_ok=True)
-    private = generate_private_key()
-    key.touch(mode=0o600)
-    key.write_bytes(dump_private_key_as_pem(private))
-    made = generate_self_signed_app_certificate(
-        private,
-        "Kaikou edge",
-        {"organizationName": "Kaikou"},
-        [x509.UniformResourceIdentifier(uri), x509.DNSName(socket.gethostname())],
-        extended=[ExtendedKeyUsageOID.CLIENT_AUTH],
-        days=_DAYS,
-    )
-    certificate.write_bytes(made.public_bytes(Encoding.DER))
