@@ -12,13 +12,14 @@ import struct
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from simulators.habit import Habit
 from simulators.link import Link
 from simulators.register import Moment
 
 _HEADER = struct.Struct(">HHHBB")
 _SPAN = struct.Struct(">HH")
 _TABLES = {1: "coil", 2: "discrete", 3: "holding", 4: "input"}
-ILLEGAL_FUNCTION, ILLEGAL_ADDRESS, ILLEGAL_VALUE, NO_TARGET = 1, 2, 3, 11
+ILLEGAL_FUNCTION, ILLEGAL_VALUE, NO_TARGET = 1, 3, 11
 GARBAGE = bytes.fromhex("dead00000005017f00ff")
 
 
@@ -49,6 +50,8 @@ class ModbusServer:
         Called with every answer that carries data, before it is sent: a bench's own record.
     clock
         Plant time in ms for the moments handed to the units.
+    habit
+        In what it differs from the standard.
     """
 
     def __init__(
@@ -57,8 +60,12 @@ class ModbusServer:
         link: Link | None = None,
         answered: Answered | None = None,
         clock: Callable[[], int] = lambda: 0,
+        habit: Habit | None = None,
     ) -> None:
         self.units = units
+        self.habit = habit or Habit()
+        self.asked = 0
+        self.connections = 0
         self.link = link or Link()
         self.answers = dict.fromkeys(units, 0)
         self._answered = answered
@@ -94,34 +101,37 @@ class ModbusServer:
 
     def answer(self, unit: int, pdu: bytes) -> bytes:
         """The answer's PDU."""
-        function = pdu[0]
-        table = _TABLES.get(function)
-        if table is None:
-            return bytes([function | 0x80, ILLEGAL_FUNCTION])
+        code, data = self._read(unit, pdu)
+        return bytes([pdu[0] | 0x80, code]) if code else bytes([pdu[0], len(data)]) + data
+
+    def _read(self, unit: int, pdu: bytes) -> tuple[int, bytes]:
+        """The exception, or 0 and the data."""
+        table = _TABLES.get(pdu[0])
         device = self.units.get(unit)
-        if device is None:
-            return bytes([function | 0x80, NO_TARGET])
-        words = function > 2
-        if len(pdu) != 5:
-            return bytes([function | 0x80, ILLEGAL_VALUE])
-        first, count = _SPAN.unpack_from(pdu, 1)
+        refusal = self.habit.dead_code if unit in self.habit.dead else self.habit.refuses(pdu)
+        if table is None or device is None or refusal:
+            return refusal or (ILLEGAL_FUNCTION if table is None else NO_TARGET), b""
+        words = pdu[0] > 2
+        first, count = _SPAN.unpack_from(pdu, 1) if len(pdu) == 5 else (0, 0)
         if not 1 <= count <= (125 if words else 2000):
-            return bytes([function | 0x80, ILLEGAL_VALUE])
+            return ILLEGAL_VALUE, b""
         moment = Moment.now(self.answers[unit] + 1, self._clock())
         read = device.words if words else device.bits
         data = read(table, first, count, moment)
         if data is None:
-            return bytes([function | 0x80, ILLEGAL_ADDRESS])
+            return self.habit.hole, b""
         self.answers[unit] += 1
         if self._answered is not None:
             self._answered(unit, moment, table, first, data)
-        return bytes([function, len(data)]) + data
+        return 0, data
 
 
 class _Connection(asyncio.Protocol):
     def __init__(self, server: ModbusServer) -> None:
         self._server = server
         self._waiting = b""
+        self._last = b""
+        self._ready_at = 0.0
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -132,6 +142,8 @@ class _Connection(asyncio.Protocol):
             transport.abort()
             return
         self._server._open.add(transport)
+        self._server.connections += 1
+        self._ready_at = asyncio.get_running_loop().time() + self._server.habit.ready_s
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._transport is not None:
@@ -157,23 +169,28 @@ class _Connection(asyncio.Protocol):
     def _answer(
         self, transport: asyncio.Transport, transaction: int, unit: int, pdu: bytes
     ) -> None:
-        link = self._server.link
+        link, habit = self._server.link, self._server.habit
+        self._server.asked += 1
         if link.offline:
             transport.abort()
             return
-        if link.silent:
+        loop = asyncio.get_running_loop()
+        if link.silent or habit.ignores(unit, pdu) or loop.time() < self._ready_at:
             return
         if link.garbage:
             frame = GARBAGE
         else:
-            answer = self._server.answer(unit, pdu)
-            frame = struct.pack(">HHHB", transaction, 0, len(answer) + 1, unit) + answer
-        if link.late_s > 0.0:
-            asyncio.get_running_loop().call_later(link.late_s, _send, transport, frame)
+            answer = habit.frame(transaction, unit, self._server.answer(unit, pdu))
+            frame, self._last = habit.copy(self._last) + answer, answer
+        late_s = max(link.late_s, habit.dead_s if unit in habit.dead else 0.0)
+        if late_s > 0.0:
+            loop.call_later(late_s, _send, transport, frame, habit.closes)
         else:
-            transport.write(frame)
+            _send(transport, frame, habit.closes)
 
 
-def _send(transport: asyncio.Transport, frame: bytes) -> None:
+def _send(transport: asyncio.Transport, frame: bytes, closes: bool) -> None:
     if not transport.is_closing():
         transport.write(frame)
+        if closes:
+            transport.close()

@@ -2,6 +2,9 @@
 
 The plan is made once when a session opens. Reading then takes one gather a data type and no
 Python a point: 100 float32 values are decoded in about 10 µs.
+
+A number that is the device's code for "no value" is Bad; a whole number beyond 2^53, which float64
+does not hold exactly, is Uncertain.
 """
 
 from collections.abc import Sequence
@@ -10,8 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.adapters.modbus_point import WIDTH, Order, RegisterPoint, Table
-from plant.flow.sample import Float64, Int32
+from edge.adapters.modbus_point import BITS, WIDTH, Order, RegisterPoint, Table
+from plant.errors import DecodeError
+from plant.flow.sample import Float64, Int32, UInt32
+from plant.flow.status import StatusCode
+
+EXACT = 2**53
+"""The largest whole number up to which float64 holds every one."""
 
 _DTYPE = {
     "uint16": ">u2",
@@ -23,7 +31,11 @@ _DTYPE = {
     "float32": ">f4",
     "float64": ">f8",
 }
-BITS: tuple[Table, ...] = ("coil", "discrete")
+
+
+_WIDE = (np.dtype(">u8"), np.dtype(">i8"))
+_NO_BITS = 2**64 - 2
+"""For a code that is no pattern of bits; the number decides alone."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,11 +44,47 @@ class Gather:
 
     take  bytes of the answer, most significant first, one row a value
     into  positions in the block's points
+    none  rows whose value may be a code for "no value", and the code (as bits, as number)
     """
 
     dtype: np.dtype[np.generic]
     take: NDArray[np.intp]
     into: NDArray[np.intp]
+    none: NDArray[np.intp]
+    none_bits: NDArray[np.uint64]
+    none_value: Float64
+
+    @classmethod
+    def of(
+        cls, dtype: str, take: list[list[int]], into: list[int], none: list[tuple[int, float]]
+    ) -> "Gather":
+        """``none`` holds row and code."""
+        codes = [code for _, code in none]
+        return cls(
+            np.dtype(dtype),
+            np.array(take, np.intp),
+            np.array(into, np.intp),
+            np.array([row for row, _ in none], np.intp),
+            np.array([int(c) if 0 <= c < 2**64 and c == int(c) else _NO_BITS for c in codes],
+                     np.uint64),
+            np.array(codes, np.float64),
+        )  # fmt: skip
+
+    def decode(self, raw: NDArray[np.uint8], value: Float64, status: UInt32) -> None:
+        """Numbers and statuses into their places."""
+        taken = raw[self.take]
+        number = taken.view(self.dtype)[:, 0]
+        with np.errstate(invalid="ignore"):  # a signalling NaN is one like any other
+            value[self.into] = number
+        if self.dtype in _WIDE:
+            inexact = (number > EXACT) | (number < -EXACT)
+            if inexact.any():
+                status[self.into[inexact]] = StatusCode.Uncertain
+        if len(self.none):
+            bits = taken.view(f">u{self.dtype.itemsize}")[self.none, 0].astype(np.uint64)
+            nothing = (bits == self.none_bits) | (value[self.into[self.none]] == self.none_value)
+            at = self.into[self.none[nothing]]
+            value[at], status[at] = np.nan, StatusCode.BadNoData
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,9 +112,10 @@ class Block:
         table = members[0][1].span[0]
         first = min(p.span[1] for _, p in members)
         end = max(p.span[2] for _, p in members)
-        groups: dict[str, tuple[list[list[int]], list[int]]] = {}
+        groups: dict[str, tuple[list[list[int]], list[int], list[tuple[int, float]]]] = {}
         for position, (_, point) in enumerate(members):
-            take, into = groups.setdefault(_DTYPE.get(point.type, ">u2"), ([], []))
+            take, into, none = groups.setdefault(_DTYPE.get(point.type, ">u2"), ([], [], []))
+            none.extend((len(take), code) for code in point.no_value)
             take.append(_bytes(point, first, order))
             into.append(position)
         bits = [(at, p.bit) for at, (_, p) in enumerate(members) if p.bit is not None]
@@ -77,34 +126,41 @@ class Block:
             end - first,
             np.array([index for index, _ in members], np.int32),
             tuple(members),
-            tuple(
-                Gather(np.dtype(name), np.array(take, np.intp), np.array(into, np.intp))
-                for name, (take, into) in groups.items()
-            ),
+            tuple(Gather.of(dtype, *group) for dtype, group in groups.items()),
             np.array([at for at, _ in bits], np.intp),
             np.array([bit for _, bit in bits], np.int64),
             np.array(flags, np.intp),
         )
 
-    def decode(self, words: Sequence[int] | Sequence[bool]) -> Float64:
-        """The numbers, one a point; NaN where a float is NaN or infinite.
+    def decode(self, data: bytes) -> tuple[Float64, UInt32]:
+        """Numbers and statuses, one a point; NaN where a float is NaN or infinite.
+
+        Raises
+        ------
+        DecodeError
+            There are more or fewer bytes than the block has.
 
         >>> at = [RegisterPoint.model_validate(f"input:{t}") for t in ("0 int16", "1 float32 CDAB")]
-        >>> Block.of(list(enumerate(at)), "ABCD").decode([0xFFFF, 0x0000, 0x41C8]).tolist()
+        >>> block = Block.of(list(enumerate(at)), "ABCD")
+        >>> block.decode(bytes.fromhex("ffff 0000 41c8"))[0].tolist()
         [-1.0, 25.0]
         """
+        raw = np.frombuffer(data, np.uint8)
+        status: UInt32 = np.zeros(len(self.points), np.uint32)
+        if len(data) != ((self.count + 7) // 8 if self.table in BITS else self.count * 2):
+            raise DecodeError(f"{len(data)} bytes for {self.table} {self.first} + {self.count}")
         if self.table in BITS:
-            return np.array(words[: self.count], np.float64)[self._bit_places()]
-        raw = np.array(words, ">u2").view(np.uint8)
+            flags = np.unpackbits(raw, bitorder="little")[self._bit_places()]
+            return flags.astype(np.float64), status
         value = np.empty(len(self.points), np.float64)
         for gather in self.gathers:
-            value[gather.into] = raw[gather.take].view(gather.dtype)[:, 0]
+            gather.decode(raw, value, status)
         if len(self.bits):
             value[self.bits] = (value[self.bits].astype(np.int64) >> self.bit) & 1
         if len(self.booleans):
             value[self.booleans] = value[self.booleans] != 0
         value[np.isinf(value)] = np.nan
-        return value
+        return value, status
 
     def _bit_places(self) -> list[int]:
         return [point.span[1] - self.first for _, point in self.members]

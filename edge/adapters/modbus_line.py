@@ -2,143 +2,279 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+import socket
+from typing import TYPE_CHECKING
 
 from edge.adapters.line import Lines
+from edge.adapters.modbus_frame import Answers, Question, Refused
 from edge.adapters.modbus_point import Table
-from plant.errors import ConfigError, DecodeError, Unavailable
+from edge.adapters.turn import Silent, Turns
+from plant.errors import DecodeError, Unavailable
 
 if TYPE_CHECKING:
-    from pymodbus.client import AsyncModbusTcpClient
+    from plant.flow.supervisor import Backoff
 
-_FUNCTION: dict[Table, int] = {"coil": 1, "discrete": 2, "holding": 3, "input": 4}
+log = logging.getLogger("kaikou.edge")
+
+DEAD_UNIT = (10, 11)
+"""Exceptions of a gateway whose unit does not answer (Modbus application protocol 1.1b3, 7)."""
+_PAUSES_S = (0.0, 0.3, 1.0)
+"""What is tried between connecting and the first question, where nothing is configured."""
+_AGAIN_S = 0.05
+"""Pause before a device that has just closed a connection is asked for the next one again."""
 
 
-class Refused(DecodeError):
-    """The device answered with a Modbus exception; ``code`` is its number."""
+Registers = tuple[int, Table, int, int]
+"""Unit, table, first address, how many."""
 
-    def __init__(self, code: int, text: str) -> None:
-        super().__init__(text)
-        self.code = code
+
+class _Closed(Exception):
+    """The connection ended before the answer was there."""
+
+
+class _Wire(asyncio.Protocol):
+    """One connection and the question that waits on it."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.answered = 0
+        self.heard: set[int] = set()
+        """Units that answered on it."""
+        self.missed = 0
+        """Questions in a row without an answer."""
+        self.strange: set[int] = set()
+        self.closed = False
+        self._answers = Answers()
+        self._question: Question | None = None
+        self._answer: asyncio.Future[bytes] | None = None
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.closed = True
+        self._end(_Closed())
+
+    def data_received(self, data: bytes) -> None:
+        if self._question is None:
+            return  # nothing was asked: the answer to nothing
+        self._answers.feed(data)
+        try:
+            answer = self._answers.take(self._question)
+        except DecodeError as error:
+            self._end(error)
+            return
+        if answer is not None and self._answer is not None and not self._answer.done():
+            self._answer.set_result(answer)
+
+    def _end(self, error: Exception) -> None:
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(error)
+
+    async def ask(self, question: Question, timeout_s: float) -> bytes:
+        """Ask and wait; TimeoutError, _Closed, or what ``Answers.take`` raises."""
+        if self.closed or self._transport is None or self._transport.is_closing():
+            raise _Closed
+        loop = asyncio.get_running_loop()
+        self._answers.clear()
+        self._answer = loop.create_future()
+        self._question = question
+        self.asked += 1
+        timer = loop.call_later(timeout_s, self._end, TimeoutError())
+        self._transport.write(question.encode())
+        try:
+            answer = await self._answer
+        finally:
+            timer.cancel()
+            if self._answer.done() and not self._answer.cancelled():
+                self._answer.exception()  # looked at, also where the task was cancelled
+            self.strange = set(self._answers.strange)
+            self._question = self._answer = None
+        self.answered += 1
+        return answer
+
+    def close(self) -> None:
+        self.closed = True
+        if self._transport is not None:
+            self._transport.abort()
 
 
 class ModbusLine:
-    """A connection that several units behind one gateway share.
+    """A connection that several units behind one gateway share, and how its device behaves.
 
-    Only one request is ever on its way. After a timeout, a cancelled request or an answer that
-    makes no sense the connection is closed and the next request opens a new one, so a late answer
-    is never taken for another; within a connection the transaction number is checked.
+    Only one request is ever on its way, and transaction numbers go on over connections, so a late
+    answer is never taken for another. After an answer that makes no sense, and after a timeout
+    unless another unit is heard on it, the connection is closed and the next request opens a new
+    one. What a device turns out to need is remembered: a new connection for each request where it
+    closes after each answer, a pause after connecting.
     """
 
     def __init__(self, host: str, port: int) -> None:
         self.host, self.port = host, port
         self.opened = 0
-        self._turn = asyncio.Lock()
-        self._client: AsyncModbusTcpClient | None = None
-        self._asked: tuple[int, int] | None = None
+        self.turns = Turns()
+        self.mute: dict[Registers, Backoff] = {}
+        """Blocks that were not answered at all the last time they were asked for."""
+        self._transaction = 0
+        self._wire: _Wire | None = None
+        self._once = 0
+        """Connections in a row that the device closed after their first answer."""
+        self._pause = 0
+        """Which of the pauses is tried."""
+        self._proven = False
+        """It has answered at once after a connection was made."""
+        self._just_closed = False
+        """A connection that worked has just ended, the device may need a moment for the next."""
 
-    async def read(
-        self, table: Table, first: int, count: int, unit: int, timeout_s: float
-    ) -> Sequence[int] | Sequence[bool]:
-        """Registers, or bits, as the device holds them.
+    async def read(self, what: Registers, timeout_s: float, pause_s: float | None = None) -> bytes:
+        """The data of an answer, as many bytes as were asked for.
+
+        pause_s  between connecting and the first question; None: found out
 
         Raises
         ------
         Unavailable
-            No connection, or no answer in time.
+            No connection; ``Silent`` where only the unit does not answer.
         Refused
             The device answered with an exception.
         DecodeError
             It answered something else than was asked for.
         """
-        async with self._turn:
-            client = await self._connected(timeout_s)
+        unit = what[0]
+        async with self.turns.taken(unit):
+            loop = asyncio.get_running_loop()
+            began = loop.time()
             try:
-                answer = await self._ask(client, table, first, count, unit)
-            except BaseException as error:
-                if not isinstance(error, Refused):
-                    self._drop()
+                data = await self._exchange(what, timeout_s, pause_s)
+            except (Silent, asyncio.CancelledError):
+                self.turns.silent(unit, loop.time() - began)
                 raise
-        return answer
-
-    async def _connected(self, timeout_s: float) -> "AsyncModbusTcpClient":
-        client = self._client
-        if client is not None and client.connected:
-            client.ctx.comm_params.timeout_connect = timeout_s
-            return client
-        self._drop()
-        try:
-            from pymodbus.client import AsyncModbusTcpClient
-        except ImportError as error:
-            raise ConfigError(f"Modbus needs pymodbus: install kaikou[modbus] ({error})") from error
-        logging.getLogger("pymodbus.logging").setLevel(logging.CRITICAL)  # the runner reports
-        client = AsyncModbusTcpClient(
-            self.host,
-            port=self.port,
-            timeout=timeout_s,
-            retries=0,
-            reconnect_delay=0,
-            trace_packet=self._check,
-            trace_connect=self._changed,
-        )
-        if not await client.connect():
-            raise Unavailable(f"{self.host}:{self.port} does not accept a connection")
-        self._client = client
-        self.opened += 1
-        return client
-
-    async def _ask(
-        self, client: "AsyncModbusTcpClient", table: Table, first: int, count: int, unit: int
-    ) -> Sequence[int] | Sequence[bool]:
-        from pymodbus.exceptions import ModbusException
-
-        ask: dict[Table, Any] = {
-            "coil": client.read_coils,
-            "discrete": client.read_discrete_inputs,
-            "holding": client.read_holding_registers,
-            "input": client.read_input_registers,
-        }
-        bits = table in ("coil", "discrete")
-        self._asked = (_FUNCTION[table], (count + 7) // 8 if bits else count * 2)
-        try:
-            answer = await ask[table](first, count=count, device_id=unit)
-        except ModbusException as error:
-            raise Unavailable(f"{self.host}:{self.port} unit {unit}: no answer") from error
-        finally:
-            self._asked = None
-        if answer.isError():
-            code = int(answer.exception_code)
-            raise Refused(code, f"unit {unit} refuses {table} {first} (exception {code})")
-        if answer.transaction_id != client.ctx.request_transaction_id:
-            raise DecodeError(f"unit {unit} answered with transaction {answer.transaction_id}")
-        words: Sequence[int] | Sequence[bool] = answer.bits if bits else answer.registers
-        return words
-
-    def _check(self, sending: bool, data: bytes) -> bytes:
-        """Look at what came before pymodbus does: it would raise inside the event loop."""
-        if sending or self._asked is None:
-            return data
-        problem = _problem(data, *self._asked)
-        if problem:
-            self._fail(DecodeError(problem, data[:32]))
-            return b""
+            except Refused as error:
+                if error.code in DEAD_UNIT:
+                    self.turns.silent(unit, loop.time() - began)
+                else:
+                    self.turns.heard(unit)
+                raise
+            self.turns.heard(unit)
         return data
 
-    def _changed(self, connected: bool) -> None:
-        if not connected:
-            self._fail(Unavailable(f"{self.host}:{self.port} closed the connection"))
+    async def _exchange(self, what: Registers, timeout_s: float, pause_s: float | None) -> bytes:
+        """Ask; once more where a connection that was used before turns out to be closed."""
+        while True:
+            wire = await self._connected(timeout_s, pause_s)
+            fresh = wire.asked == 0
+            self._transaction = self._transaction % 0xFFFF + 1
+            question = Question(self._transaction, *what)
+            try:
+                data = await wire.ask(question, timeout_s)
+            except _Closed:
+                self._note_close(wire)
+                if fresh:
+                    self._next_pause(pause_s)
+                    raise Silent(f"{self._place(what)}: closed the connection unanswered") from None
+            except TimeoutError:
+                if fresh and not wire.strange:
+                    self._next_pause(pause_s)
+                self._keep_or_drop(wire, what[0])
+                raise self._unanswered(wire, what, timeout_s) from None
+            except asyncio.CancelledError:
+                self._keep_or_drop(wire, what[0])
+                raise
+            except Refused:
+                self._answered(wire, what[0], fresh=fresh)
+                raise
+            except BaseException:
+                self._drop()
+                raise
+            else:
+                self._answered(wire, what[0], fresh=fresh)
+                return data
 
-    def _fail(self, error: Exception) -> None:
-        """End the request that waits now, instead of letting it run into its timeout."""
-        client = self._client
-        if client is not None and self._asked and not client.ctx.response_future.done():
-            client.ctx.response_future.set_exception(error)
+    def _answered(self, wire: _Wire, unit: int, *, fresh: bool) -> None:
+        wire.heard.add(unit)
+        wire.missed = 0
+        if fresh and not self._pause:
+            self._proven = True
+        if self._once >= 2:
+            self._just_closed = True
+            self._drop()
+
+    def _note_close(self, wire: _Wire) -> None:
+        """The device closed the connection; tell whether it does so after each answer."""
+        if wire.answered == 1:
+            self._once += 1
+            if self._once == 2:
+                log.info("%s:%d closes after each answer: it is connected to for each request",
+                         self.host, self.port)  # fmt: skip
+        elif wire.answered > 1:
+            self._once = 0
+        self._just_closed = wire.answered > 0
+        self._drop()
+
+    def _keep_or_drop(self, wire: _Wire, unit: int) -> None:
+        """After a timeout: the connection stands where another unit is heard on it."""
+        wire.missed += 1
+        if wire.missed > 1 or not wire.heard - {unit}:
+            self._drop()
+
+    def _unanswered(
+        self, wire: _Wire, what: Registers, timeout_s: float
+    ) -> Unavailable | DecodeError:
+        text = f"{self._place(what)}: no answer in {timeout_s * 1000:.0f} ms"
+        if 0 in wire.strange:
+            return DecodeError(
+                f"{text}, only frames with transaction 0: this device does not give the "
+                "transaction back, so a late answer could not be told from a fresh one"
+            )
+        if wire.strange:
+            text += f", only to other questions (transaction {min(wire.strange)}): is it slower?"
+        return Silent(text)
+
+    def _place(self, what: Registers) -> str:
+        unit, table, first, _ = what
+        return f"{self.host}:{self.port} unit {unit} {table}:{first}"
+
+    def _next_pause(self, pause_s: float | None) -> None:
+        """Nothing came on a new connection: perhaps it was asked too early."""
+        if pause_s is None and not self._proven:
+            self._pause = (self._pause + 1) % len(_PAUSES_S)
+
+    async def _connected(self, timeout_s: float, pause_s: float | None) -> _Wire:
+        wire = self._wire
+        if wire is not None and not wire.closed:
+            return wire
+        if wire is not None:
+            self._note_close(wire)
+        wire = await self._connect(timeout_s)
+        self._wire = wire
+        self.opened += 1
+        pause_s = _PAUSES_S[self._pause] if pause_s is None else pause_s
+        if pause_s:
+            await asyncio.sleep(pause_s)
+        return wire
+
+    async def _connect(self, timeout_s: float) -> _Wire:
+        """A new connection; a device that has just closed one may need a moment."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + timeout_s
+        while True:
+            try:
+                async with asyncio.timeout_at(until):
+                    _, wire = await loop.create_connection(_Wire, self.host, self.port)
+            except (OSError, ValueError) as error:  # of a name that is none: UnicodeError
+                if self._just_closed and loop.time() + _AGAIN_S < until:
+                    await asyncio.sleep(_AGAIN_S)
+                    continue
+                self._just_closed = False
+                raise Unavailable(f"{self.host}:{self.port} {_reason(error)}") from error
+            self._just_closed = False
+            return wire
 
     def _drop(self) -> None:
-        client, self._client = self._client, None
-        if client is not None:
-            client.close()
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            wire.close()
 
     async def close(self) -> None:
         """Close the connection; the transport is gone when this returns."""
@@ -146,27 +282,11 @@ class ModbusLine:
         await asyncio.sleep(0)  # the transport closes its socket in the next turn of the loop
 
 
-def _problem(data: bytes, function: int, size: int) -> str:
-    """What is wrong with received bytes; "" where they are, or may become, the expected answer.
-
-    >>> _problem(bytes.fromhex("00010000000501040201f4"), 4, 2)
-    ''
-    >>> _problem(b"HTTP/1.1 400", 4, 2)
-    'no Modbus frame'
-    """
-    length = int.from_bytes(data[4:6], "big")
-    problem = ""
-    if len(data) < 9:
-        return problem  # the rest is on its way
-    if data[2:4] != b"\0\0" or not 3 <= length <= 254:
-        problem = "no Modbus frame"
-    elif data[7] == function | 0x80:
-        problem = "" if length == 3 else "an exception of the wrong length"
-    elif data[7] != function:
-        problem = f"function {data[7]} instead of {function}"
-    elif data[8] != size or length != size + 3:
-        problem = f"{data[8]} data bytes in {length} instead of {size}"
-    return problem
+def _reason(error: Exception) -> str:
+    """Why there is no connection, in the words of whoever installs the device."""
+    if isinstance(error, (socket.gaierror, ValueError)):
+        return "is not known here: the name cannot be looked up"
+    return "does not accept a connection"
 
 
 LINES = Lines(ModbusLine)

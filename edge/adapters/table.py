@@ -61,6 +61,8 @@ def _type(field: FieldInfo) -> str:
         return ", ".join(str(value) for value in get_args(field.annotation))
     if get_origin(annotation) is Literal:
         return ", ".join(str(value) for value in get_args(annotation))
+    if get_origin(field.annotation) is tuple:
+        return "list of numbers"
     plain = {int: "whole number", bool: "true, false", str: "text"}
     names = {"RegisterPoint": "as `at`", "SecretStr": "text"}
     wanted = annotation or field.annotation
