@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
+from deploy.need import need_lines
 from plant.model.plant import Asset, Edge, Plant
 from plant.model.signal import Origin, Signal
 from plant.outbox.row import OVERHEAD_BYTES
@@ -37,6 +38,7 @@ def _lines(plant: Plant) -> Iterator[str]:
         yield f"line       {line.id}: {flow}; constraint: {line.constraint or 'none named'}"
     for edge in plant.edges.values():
         yield from _edge(plant, edge)
+    yield from need_lines(plant)
     total = sum(1 for s in plant.signals if not s.hidden)
     yield f"{len(plant.assets)} assets, {total} signals; hash {plant.hash}"
     for asset in plant.assets.values():

@@ -108,18 +108,27 @@ def _demo(parser: argparse.ArgumentParser) -> None:
 def _check(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Reads a plant.yaml as every process would, and prints every problem with its place, or "
-        "the plant in short: what is read from where, and how long an outage each edge bridges."
+        "the plant in short: what is read from where, how long an outage each edge bridges, and "
+        "which room needs which secret and file. With --room: whether this room can run here."
     )
     add_plant(parser)
     add_data(parser)
+    rooms = ("broker", "edge", "opcua", "twin", "analytics", "gateway", "simulators")
+    parser.add_argument(
+        "--room", choices=rooms, metavar="ROOM", help="what this room needs must be there"
+    )
+    parser.add_argument("--edge", metavar="ID", help="of which edge, with --room edge or opcua")
 
     def call(arguments: argparse.Namespace) -> int:
         from deploy.check import summary
+        from deploy.need import User, require
         from deploy.room import read_plant
 
         file = plant_file(arguments.plant)
         data = data_folder(arguments)
-        print(summary(read_plant(file, data if data.is_dir() else None)))
+        plant = read_plant(file, data if data.is_dir() else None)
+        user = User(arguments.room, arguments.edge or "") if arguments.room else None
+        print(summary(require(plant, user)))
         return 0
 
     parser.set_defaults(call=call)
@@ -176,11 +185,12 @@ def _init(parser: argparse.ArgumentParser) -> None:
 
     def call(arguments: argparse.Namespace) -> int:
         from deploy.init import init_influxdb
+        from deploy.need import User, require
         from deploy.room import read_plant
 
         data = data_folder(arguments)
         plant = read_plant(plant_file(arguments.plant), data if data.is_dir() else None)
-        for line in init_influxdb(plant):
+        for line in init_influxdb(require(plant, User("history"))):
             print(line)
         return 0
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.folder import claim
+from deploy.need import User, require
 from deploy.room import HISTORIAN, read_plant
 from plant.errors import ConfigError, Unavailable
 from plant.flow.port import Commit, HistorianReader, HistorianWriter, Mark
@@ -81,7 +82,7 @@ class Store:
     @classmethod
     def of(cls, file: Path, data: Path) -> "Store":
         """Read the plant; the folder must not hold another's values."""
-        plant = read_plant(file, data if data.is_dir() else None)
+        plant = require(read_plant(file, data if data.is_dir() else None), User("history"))
         claim(plant, data)
         return cls(plant, data / HISTORIAN)
 

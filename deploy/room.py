@@ -18,6 +18,7 @@ from deploy.access import publish_filters
 from deploy.apart import apart
 from deploy.folder import claim, read_clock
 from deploy.kinds import kinds
+from deploy.need import User, require
 from deploy.vault import Vault
 from plant.errors import ConfigError, Unavailable
 from plant.file import make_folder
@@ -73,11 +74,14 @@ ROOMS: Mapping[str, Room] = {
 
 
 def read_plant(file: Path, data: Path | None = None) -> Plant:
-    """The plant of a file; a data folder adds what it keeps for ``${NAME}`` references."""
+    """The plant of a file; a data folder adds what it keeps for ``${NAME}`` references.
+
+    A secret or a file that is not there is told in its ``needs``; see ``deploy.need.require``.
+    """
     from plant.model.load import load  # 9 MB, which stay in the child that reads
 
     kept = Vault(data).environment() if data else {}
-    return load(file, kinds(), {**kept, **os.environ})
+    return load(file, kinds(), {**kept, **os.environ}, secrets=False)
 
 
 def with_account(plant: Plant, account: str, data: Path) -> Plant:
@@ -144,7 +148,6 @@ def run_room(name: str, file: Path, data: Path, options: Mapping[str, object]) -
     room = ROOMS[name]
     try:
         plant = apart(lambda: read_plant(file, data))
-        claim(plant, data)
         given = dict(options)
         account = room.account
         if name in {"edge", "opcua"}:
@@ -152,6 +155,8 @@ def run_room(name: str, file: Path, data: Path, options: Mapping[str, object]) -
             edge = the_edge(plant, str(asked) if asked else None)
             given["edge"] = edge
             account = edge if name == "edge" else account
+        require(plant, User(name, str(given.get("edge", ""))))
+        claim(plant, data)
         if name == "broker" and plant.broker.embedded:
             given["accounts"] = Vault(data).accounts(publish_filters(plant))
         plant = with_account(plant, account, data)

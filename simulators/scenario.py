@@ -21,7 +21,7 @@ _OWN = {"at", "fault", "machine"}
 def read_scenario(file: Path) -> list[Fault]:
     """The faults of a file, with every problem at its line."""
     document = read_document(file, {})
-    problems = list(document.problems)
+    problems = list(document.wrong)
     faults = []
     entries = document.data if document.data is not None else []
     if not isinstance(entries, list):

@@ -60,10 +60,18 @@ class OpcUa(BaseModel):
         default=False, description="a test bench: no security and no user, on loopback only"
     )
     server_certificate: str | None = Field(
-        default=None, description="file (DER or PEM) of the only certificate to accept"
+        default=None,
+        description="file (DER or PEM) of the only certificate to accept",
+        json_schema_extra={"format": "file"},
     )
-    certificate: str | None = Field(default=None, description="file of our own certificate")
-    private_key: str | None = Field(default=None, description="file of its key")
+    certificate: str | None = Field(
+        default=None,
+        description="file of our own certificate",
+        json_schema_extra={"format": "file"},
+    )
+    private_key: str | None = Field(
+        default=None, description="file of its key", json_schema_extra={"format": "file"}
+    )
     publish_ms: int = Field(default=500, ge=20, le=60_000, description="how often it reports")
     sampling_ms: int = Field(
         default=-1, ge=-1, description="how often it looks at its nodes; -1 as often as it reports"

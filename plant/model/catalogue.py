@@ -52,7 +52,7 @@ def read_catalogue(folders: list[Path] | None = None) -> Catalogue:
             catalogue.problems.append(Problem(str(folder), 0, 0, "", "no such folder of types"))
         for file in sorted(folder.glob("*.yaml")):
             document = read_document(file, {})
-            catalogue.problems += document.problems
+            catalogue.problems += document.wrong
             shape, problems = validate(TypeShape, document.data, document, ())
             catalogue.problems += problems
             if shape is None:

@@ -17,17 +17,16 @@ from plant.model.catalogue import Catalogue, MachineType, Part, read_catalogue, 
 from plant.model.draft import Draft, present
 from plant.model.kind import KindTable, SourceKind
 from plant.model.locate import Document, Where, read_document
+from plant.model.need import SECRETS, Need, check_secrets, files_of, is_secret, secrets_of
 from plant.model.published import own_units
 from plant.model.reason import Product, Reason
 from plant.model.resolve import SignalResolver
 from plant.model.rule import read_rules
 from plant.model.sense import (
-    SECRETS,
     check_copy,
     check_lines,
     check_names,
     check_products,
-    check_secrets,
     check_site,
 )
 from plant.model.shape import (
@@ -50,9 +49,12 @@ def load(
     path: Path | str,
     kinds: Mapping[str, KindTable],
     environment: Mapping[str, str] | None = None,
+    *,
+    secrets: bool = True,
 ) -> model.Plant:
     """A plant from its file.
 
+    ``secrets`` False: one that is not there is no problem, only told in the plant's ``needs``.
     ``kinds`` holds the tables "sources", "conditions" and "historians" (deploy hands them in).
     Raises ConfigError with every problem, in file order.
     """
@@ -63,6 +65,9 @@ def load(
             "" if document.problems else f"{file}: is empty; `kaikou demo` runs one to start from"
         )
         raise ConfigError(text, tuple(document.problems))
+    document.problems += [
+        problem for where, problem in document.unset.items() if secrets or not is_secret(where)
+    ]
     return _Loader(document, {k: kinds.get(k, {}) for k in KINDS}, file.parent).plant()
 
 
@@ -111,7 +116,11 @@ class _Loader:
             reasons=_reasons(shape),
             copy=second,
             own_units=self.own_units,
+            needs=self._needs(shape, sources),
         )
+
+    def _needs(self, shape: PlantShape, sources: Mapping[str, tuple[str, Any]]) -> tuple[Need, ...]:
+        return (*secrets_of(self.document), *files_of(self.document, shape, sources))
 
     def _error(self) -> ConfigError:
         order = sorted(set(self.problems), key=lambda p: (p.file != self.document.file, p))
@@ -348,12 +357,13 @@ def _flow(items: list[str | int]) -> tuple[model.Station, ...]:
 
 def _hash(shape: PlantShape, assets: Mapping[str, model.Asset]) -> str:
     """Over what was resolved, secrets left out: two processes with different files notice."""
-    secretless = shape.model_dump(mode="json", exclude={"broker": {"password"}})
+    secretless = shape.model_dump(mode="json", exclude={"broker": {"password", "key_password"}})
     for edge in secretless["edges"].values():
         for user in (edge["opcua"] or {}).get("users", []):
             user.pop("password")
         for source in edge["sources"].values():
-            source.pop("password", None)
+            for key in SECRETS & source.keys():
+                source.pop(key)
     for store in filter(None, (secretless["historian"], secretless["second"])):
         for key in SECRETS & store.keys():
             store.pop(key)

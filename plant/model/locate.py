@@ -38,17 +38,23 @@ def dotted(where: Where) -> str:
 class Document:
     """A YAML file as data, where each thing stands, and what could not be understood.
 
-    referenced  where a value holds ``${NAME}``
-    unset       where such a name had no value; the reference stands there as it was written
+    referenced  where a value holds ``${NAME}``, and which names
+    unset       where one had no value, and what is to be said of it unless nobody here uses it; the
+                reference stands there as it was written
     """
 
     file: str
     data: object = None
     problems: list[Problem] = field(default_factory=list)
-    referenced: set[Where] = field(default_factory=set)
-    unset: set[Where] = field(default_factory=set)
+    referenced: dict[Where, tuple[str, ...]] = field(default_factory=dict)
+    unset: dict[Where, Problem] = field(default_factory=dict)
     _keys: dict[Where, tuple[int, int]] = field(default_factory=dict)
     _values: dict[Where, tuple[int, int]] = field(default_factory=dict)
+
+    @property
+    def wrong(self) -> list[Problem]:
+        """All problems, those of references without a value too."""
+        return list(dict.fromkeys([*self.problems, *self.unset.values()]))
 
     def has(self, where: Where) -> bool:
         """Whether the file says anything at a path."""
@@ -124,7 +130,7 @@ class _Walk:
                 return self.mapping(node, where)
             return [self.value(item, (*where, i)) for i, item in enumerate(node.value)]
         except core_yaml.TagError as error:
-            return self.without(where, str(error))
+            return self.no_value(where, str(error))
         finally:
             self.open.discard(id(node))
 
@@ -150,8 +156,9 @@ class _Walk:
             try:
                 return core_yaml.scalar(node)
             except core_yaml.TagError as error:
-                return self.without(where, str(error))
-        self.document.referenced.add(where)
+                return self.no_value(where, str(error))
+        names = tuple(match[1] for match in _REFERENCE.finditer(text))
+        self.document.referenced[where] = names
         filled = _REFERENCE.sub(lambda match: self.reference(match, where), text)
         if where in self.document.unset:
             return text
@@ -173,9 +180,12 @@ class _Walk:
         text = f"{name} is not set; export {name}, or {name}_FILE with the path of a file"
         return self.without(where, text)
 
-    def without(self, where: Where, text: str) -> str:
+    def no_value(self, where: Where, text: str) -> None:
         self.document.problems.append(self.document.problem(where, text))
-        self.document.unset.add(where)
+        self.without(where, text)
+
+    def without(self, where: Where, text: str) -> str:
+        self.document.unset.setdefault(where, self.document.problem(where, text))
         return ""
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
 from plant.model.calendar import Calendar
+from plant.model.need import Need
 from plant.model.reason import Product, Reason
 from plant.model.signal import Label, Origin, Signal
 from plant.model.unit import Unit, Units, known_units
@@ -19,7 +20,10 @@ PUBLISHERS = (TWIN, ANALYTICS)
 
 @dataclass(frozen=True, slots=True)
 class Broker:
-    """The MQTT broker. ``embedded`` is run by us, on loopback only."""
+    """The MQTT broker. ``embedded`` is run by us, on loopback only.
+
+    ``certificate_file`` and ``key_file`` are our own, for a broker that asks for them.
+    """
 
     host: str = "127.0.0.1"
     port: int = 1883
@@ -28,6 +32,9 @@ class Broker:
     password: str | None = field(default=None, repr=False)
     tls: bool = False
     ca_file: str | None = None
+    certificate_file: str | None = None
+    key_file: str | None = None
+    key_password: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +145,7 @@ class Plant:
 
     ``calendar`` None: it is planned to work at all times. ``reasons`` are the catalogue's and the
     plant's own. ``copy`` is a second historian, filled from the first. ``own_units`` come after
-    Kaikou's.
+    Kaikou's. ``needs`` are the secrets and files that the file names.
     """
 
     enterprise: str
@@ -159,6 +166,7 @@ class Plant:
     reasons: Mapping[str, Reason] = field(default_factory=dict)
     copy: object | None = None
     own_units: tuple[Unit, ...] = ()
+    needs: tuple[Need, ...] = ()
 
     @property
     def units(self) -> Units:

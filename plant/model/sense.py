@@ -1,6 +1,6 @@
 """The second pass over plant.yaml: do its parts fit each other, and is it safe to run."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import BaseModel
@@ -14,7 +14,6 @@ from plant.model.validate import did_you_mean
 _ADDRESS = {"url", "host", "port", "org", "bucket", "folder"}
 """What tells one store from another of the same kind."""
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
-SECRETS = {"password", "token", "secret", "key_password"}
 
 
 def check_site(shape: PlantShape, document: Document) -> Iterator[Problem]:
@@ -44,17 +43,33 @@ def check_site(shape: PlantShape, document: Document) -> Iterator[Problem]:
 
 def _check_broker(shape: PlantShape, document: Document) -> Iterator[Problem]:
     broker = shape.broker
-    local = broker.host in _LOOPBACK
+    local = broker.host in _LOOPBACK or broker.host.startswith("127.")
+    certified = broker.certificate_file is not None
     if broker.embedded and not local:
         text = f"the embedded broker stays on loopback; {broker.host!r} needs a real broker"
         yield document.problem(("broker", "host"), text)
-    elif not local and not broker.username:
-        text = "beyond loopback nobody is anonymous: give username and password"
+    elif not local and not broker.username and not certified:
+        text = (
+            "beyond loopback nobody is anonymous: give username and password, or "
+            "certificate_file and key_file"
+        )
+        yield document.problem(("broker", "host"), text)
+    elif not local and not broker.tls:
+        text = (
+            "beyond loopback a password goes over TLS only: give 'tls: true', and ca_file where "
+            "the broker's certificate is none of a public authority"
+        )
         yield document.problem(("broker", "host"), text)
     if broker.username and not broker.embedded and broker.password is None:
         yield document.problem(("broker", "username"), "has a username but no password")
-    if broker.ca_file and not broker.tls:
-        yield document.problem(("broker", "ca_file"), "is not used without 'tls: true'")
+    for key in ("ca_file", "certificate_file", "key_file", "key_password"):
+        if getattr(broker, key) is not None and not broker.tls:
+            yield document.problem(("broker", key), "is not used without 'tls: true'")
+    for key, other in (("certificate_file", "key_file"), ("key_file", "certificate_file")):
+        if getattr(broker, key) is not None and getattr(broker, other) is None:
+            yield document.problem(("broker", key), f"{key} and {other} belong together")
+    if broker.key_password is not None and broker.key_file is None:
+        yield document.problem(("broker", "key_password"), "is not used without a key_file")
 
 
 def _check_ports(shape: PlantShape, document: Document) -> Iterator[Problem]:
@@ -70,26 +85,6 @@ def _check_ports(shape: PlantShape, document: Document) -> Iterator[Problem]:
         if port in taken:
             yield document.problem(where, f"port {port} is already that of {taken[port]}")
         taken.setdefault(port, owner)
-
-
-def check_secrets(document: Document) -> Iterator[Problem]:
-    """Secrets stand in the environment or in files, never in plant.yaml."""
-
-    def walk(data: object, where: Where) -> Iterator[Problem]:
-        items = (
-            data.items()
-            if isinstance(data, Mapping)
-            else enumerate(data)
-            if isinstance(data, list)
-            else ()
-        )
-        for key, value in items:
-            here = (*where, key)
-            if key in SECRETS and value is not None and here not in document.referenced:
-                yield document.problem(here, "a secret is written as ${NAME}, never in the file")
-            yield from walk(value, here)
-
-    yield from walk(document.data, ())
 
 
 def check_lines(shape: PlantShape, document: Document, assets: set[str]) -> Iterator[Problem]:

@@ -79,8 +79,11 @@ class BrokerShape(Shape):
     embedded: bool = Field(False, description="run by kaikou itself, on loopback only")
     username: str | None = None
     password: str | None = Field(None, description="as ${NAME}, never in the file")
-    tls: bool = False
-    ca_file: str | None = None
+    tls: bool = Field(False, description="beyond loopback a password goes over TLS only")
+    ca_file: str | None = Field(None, description="whose certificates are accepted; none: public")
+    certificate_file: str | None = Field(None, description="our own, where the broker asks for one")
+    key_file: str | None = Field(None, description="the key of our own certificate")
+    key_password: str | None = Field(None, description="as ${NAME}, where the key is encrypted")
 
 
 class OutboxShape(Shape):

@@ -41,7 +41,7 @@ def catalogue_file(shape: type[AnyShape], folder: str, name: str) -> AnyShape:
     file = Path(str(resources.files("plant") / "catalog")) / folder / f"{name}.yaml"
     document = read_document(file, {})
     found, problems = validate(shape, document.data, document, ())
-    problems = [*document.problems, *problems]
+    problems = [*document.wrong, *problems]
     if found is None or problems:
         raise ConfigError(problems=tuple(problems))
     return found

@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 
 from plant.errors import Problem
 from plant.model.locate import Document, Where
+from plant.model.need import SECRETS
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -110,7 +111,7 @@ def _text(detail: ErrorDetails, model: type[BaseModel], where: Where) -> str:
     text = detail["msg"].removeprefix("Value error, ")
     text = text[0].lower() + text[1:]
     given = detail["input"]
-    secret = where and where[-1] == "password"
+    secret = bool(where) and where[-1] in SECRETS
     if isinstance(given, str | int | float | bool) and not secret:
         text += f", not {given!r}"
     if detail["type"] in {"literal_error", "enum"}:

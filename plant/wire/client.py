@@ -11,6 +11,7 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, cast
 
@@ -42,12 +43,41 @@ class _TlsSocket(ssl.SSLSocket):
             raise
 
 
+def _tls(broker: Broker) -> ssl.SSLContext:
+    """Whom to trust, and our own certificate where the broker asks for one."""
+    try:
+        context = ssl.create_default_context(cafile=broker.ca_file)
+    except OSError as error:
+        raise ConfigError(f"broker.ca_file {broker.ca_file!r}: {error}") from error
+    if broker.certificate_file is None:
+        return context
+    try:
+        password = broker.key_password or ""  # never asked for on a terminal
+        context.load_cert_chain(broker.certificate_file, broker.key_file, lambda: password)
+    except OSError as error:
+        files = f"{broker.certificate_file!r} with broker.key_file {broker.key_file!r}"
+        text = f"broker.certificate_file {files}: {_reason(error, broker.key_file)}"
+        raise ConfigError(text) from error
+    return context
+
+
+def _reason(error: OSError, key: str | None) -> str:
+    """Why a certificate with its key is not taken."""
+    if not isinstance(error, ssl.SSLError):
+        return str(error)
+    if error.reason == "KEY_VALUES_MISMATCH":
+        return "the key is that of another certificate"
+    if key is not None and b"ENCRYPTED" in Path(key).read_bytes():
+        return "the key is encrypted: key_password is missing, or that of another key"
+    return "no certificate with its key in PEM"
+
+
 class MqttClient:
     """A connection to the broker: ``async with MqttClient(broker, "edge1", will) as mqtt: ...``.
 
     ``async with`` raises ``Unavailable`` when the broker refuses or is not there, ``ConfigError``
-    when the CA file cannot be read. Leaving it sends DISCONNECT unless an exception passes
-    through or the connection is lost: then the broker publishes the will.
+    when the CA file or our own certificate cannot be read. Leaving it sends DISCONNECT unless an
+    exception passes through or the connection is lost: then the broker publishes the will.
 
     inbound_limit  how many messages wait for ``receive``; the oldest are dropped and counted in
                    ``dropped`` when there are more, or more than 16 MiB
@@ -64,6 +94,7 @@ class MqttClient:
         timeout_s: float = 5.0,
     ) -> None:
         self.dropped = 0
+        self._client_id = client_id
         self._broker = broker
         self._keep_alive_s = keep_alive_s
         self._timeout_s = timeout_s
@@ -93,10 +124,7 @@ class MqttClient:
         if broker.username is not None:
             paho.username_pw_set(broker.username, broker.password)
         if broker.tls:
-            try:
-                context = ssl.create_default_context(cafile=broker.ca_file)
-            except OSError as error:
-                raise ConfigError(f"broker.ca_file {broker.ca_file!r}: {error}") from error
+            context = _tls(broker)
             context.sslsocket_class = _TlsSocket
             paho.tls_set_context(context)
         if will is not None:
@@ -120,7 +148,7 @@ class MqttClient:
             raise
         sock = self._paho.socket()
         if sock is None:
-            raise Unavailable(f"{where}: closed the connection")
+            raise Unavailable(f"{where}: {self._closed()}")
         self._socket = cast("socket.socket", sock)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         loop = asyncio.get_running_loop()
@@ -302,7 +330,21 @@ class MqttClient:
             answer.set_result(None)
 
     def _on_disconnect(self, _c: Client, _u: Any, _f: Any, reason: Any, _p: Any) -> None:
-        self._close(f"broker {self._broker.host}:{self._broker.port}: {reason}")
+        text = str(reason)
+        if text == "Unspecified error":  # an end of the stream: MQTT 3.1.1 gives no reason
+            text = self._closed()
+        self._close(f"broker {self._broker.host}:{self._broker.port}: {text}")
+
+    def _closed(self) -> str:
+        """What an end of the stream may mean."""
+        reasons = ["when it stops"]
+        if self._broker.tls:
+            mine = "does not accept ours" if self._broker.certificate_file else "wants one of ours"
+            reasons.append(f"when it asks for certificates and {mine}")
+        reasons.append(
+            f"when another client takes the id {self._client_id!r} (does another box run with it?)"
+        )
+        return f"closed the connection; a broker does so {', or '.join(reasons)}"
 
     def _on_socket_close(self, _c: Client, _u: Any, _s: Any) -> None:
         self._forget_socket()

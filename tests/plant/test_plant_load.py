@@ -83,7 +83,7 @@ def test_a_valid_plant_resolves(tmp_path: Path) -> None:
 
 
 def test_the_hash_follows_what_was_resolved_and_no_secret(tmp_path: Path) -> None:
-    secret = VALID + "broker: {host: 10.0.0.1, username: u, password: '${PW}'}\n"
+    secret = VALID + "broker: {host: 10.0.0.1, username: u, tls: true, password: '${PW}'}\n"
     one = _load(tmp_path, secret, PW="first-secret")
     two = _load(tmp_path, secret, PW="second-secret")
     other = _load(tmp_path, secret.replace("scale: 0.1", "scale: 0.2"), PW="first-secret")
@@ -102,7 +102,7 @@ def test_a_reference_is_filled_from_environment_file_or_default(tmp_path: Path) 
 
 def test_a_reference_without_a_value_is_one_problem(tmp_path: Path) -> None:
     text = VALID.replace("port: 502", 'port: "${PORT}"')
-    text += "broker: {host: 10.0.0.1, username: u, port: '${PORT}', password: '${PW}'}\n"
+    text += "broker: {host: 10.0.0.1, username: u, tls: true, port: '${PORT}', password: '${PW}'}\n"
     with pytest.raises(ConfigError) as error:
         _load(tmp_path, text)
     found = [(p.path, p.text.partition(" ")[0]) for p in error.value.problems]
