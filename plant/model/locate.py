@@ -130,7 +130,8 @@ class _Walk:
                 return self.mapping(node, where)
             return [self.value(item, (*where, i)) for i, item in enumerate(node.value)]
         except core_yaml.TagError as error:
-            return self.no_value(where, str(error))
+            self.no_value(where, str(error))
+            return None
         finally:
             self.open.discard(id(node))
 
@@ -156,7 +157,8 @@ class _Walk:
             try:
                 return core_yaml.scalar(node)
             except core_yaml.TagError as error:
-                return self.no_value(where, str(error))
+                self.no_value(where, str(error))
+                return None
         names = tuple(match[1] for match in _REFERENCE.finditer(text))
         self.document.referenced[where] = names
         filled = _REFERENCE.sub(lambda match: self.reference(match, where), text)
