@@ -116,7 +116,8 @@ class Host:
     async def _connection(self, transition: Transition, backoff: Backoff) -> None:
         client_id = f"{self.plant.host_id}-{self.plant.group}"
         will = self.state.will(self._clock.now())
-        async with MqttClient(self._broker, client_id, will) as client:
+        own = self.session.own_nodes
+        async with MqttClient(self._broker, client_id, will, own=own) as client:
             await client.subscribe([self.state.subscription, *self.session.subscriptions])
             await client.publish(self.state.online())
             self._client, self.connected = client, True
@@ -134,7 +135,7 @@ class Host:
     async def _receive(self, client: MqttClient) -> None:
         mono = time.monotonic()
         for message in await client.receive():
-            again = self.state.on_message(message.topic, message.payload)
+            again = self.state.on_message(message.topic, message.payload, mono)
             if again is not None:  # somebody, perhaps an earlier will, said that we are not there
                 await client.publish(again)
                 continue
@@ -272,6 +273,9 @@ class Host:
             await asyncio.sleep(TICK_S)
             mono = time.monotonic()
             answers = self._take(self.session.tick(mono))
+            again = self.state.tick(mono)
+            if again is not None:
+                answers.append(again)
             if mono >= repeat_at:
                 answers += self.intake.repeat()
                 repeat_at = mono + REPEAT_S

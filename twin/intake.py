@@ -19,6 +19,8 @@ from plant.wire.topic import NodeId, ack_topic
 
 QUEUE_SAMPLES = 400_000
 """Bound of the queue; about 13 MB of columns."""
+FOREIGN_SAMPLES = QUEUE_SAMPLES // 4
+"""So full the queue may be for nodes that promise nothing; the rest is for our own."""
 COMMIT_SAMPLES = 50_000
 """Most samples of one commit; a row is never parted."""
 _OTHER_COST = 64
@@ -169,7 +171,7 @@ class Intake:
 
     def _foreign(self, event: Data) -> bool:
         lost = self._lost.get(event.node)
-        if self._full():
+        if self._queued >= FOREIGN_SAMPLES:
             self._lost.setdefault(event.node, _Lost()).add(event.samples)
             self.count.dropped_samples += len(event.samples)
             return False

@@ -13,6 +13,7 @@ from plant.flow.clock import Clock
 from plant.flow.sample import SampleBatch
 from plant.outbox.certificate import Certificates
 from plant.outbox.current import Current, Values
+from plant.outbox.rebirth import Rebirths
 from plant.outbox.sender_event import (
     Acked,
     Birth,
@@ -124,8 +125,10 @@ class Link:
         pace: Pace,
         state: Callable[[], State],
         step: Callable[[SenderEvent], None],
+        rebirths: Rebirths,
         on_command: Callable[[Command], None] | None = None,
     ) -> None:
+        self._rebirths = rebirths
         self.born_dead: set[str] = set()
         self._mqtt = mqtt
         self._session = session
@@ -152,7 +155,8 @@ class Link:
                         case AckReceived(ack):
                             self._step(Acked(time.monotonic(), ack.host, ack.marks))
                         case RebirthWanted():
-                            self._pace.put(Birth())
+                            if self._rebirths.asked(time.monotonic()):
+                                self._pace.put(Birth())
                         case Command() if self._on_command:
                             self._on_command(event)
 

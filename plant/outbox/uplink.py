@@ -27,6 +27,7 @@ from plant.outbox.current import Current, Values
 from plant.outbox.feed import Feed
 from plant.outbox.link import DeviceBack, DeviceDeath, Link, Pace, Publication, Tell
 from plant.outbox.pending import Pending
+from plant.outbox.rebirth import Rebirths
 from plant.outbox.row import Loss, NewRow, Outcome, RowClass, Run
 from plant.outbox.sender import (
     start,
@@ -122,6 +123,7 @@ class Uplink:
         self._session = EdgeSession(group, node, ack_host=host_id, plant_hash=plant_hash)
         self._state = start(host_id, [_lane(run) for run in self.outbox.runs.values()])
         self._pace = Pace()
+        self._rebirths = Rebirths()
         self._link: Link | None = None
         self._dead: set[str] = set()
         self._pending = Pending()
@@ -393,7 +395,7 @@ class Uplink:
         if self._publication is None:
             raise RuntimeError("no session before run")
         will = self._session.will(await self.outbox.next_bd_seq())
-        async with MqttClient(self._broker, self._edge, will) as mqtt:
+        async with MqttClient(self._broker, self._edge, will, own=()) as mqtt:
             await mqtt.subscribe(self._session.subscriptions)
             transition.up()
             backoff.reset()
@@ -406,6 +408,7 @@ class Uplink:
                 pace=self._pace,
                 state=lambda: self._state,
                 step=self._step,
+                rebirths=self._rebirths,
                 on_command=self.on_command,
             )
             self._pace.clear()
@@ -432,6 +435,8 @@ class Uplink:
             await asyncio.sleep(TICK_S)
             now = time.monotonic()
             self._step(Tick(now))
+            if self._link is not None and self._rebirths.due(now):
+                self._pace.put(Birth())
             if self._owed is not None:
                 self._step(Changed(now))
             if now >= report_at:

@@ -9,8 +9,9 @@ the one that resolves, connects and shakes hands.
 import asyncio
 import socket
 import ssl
-from collections import deque
-from collections.abc import Sequence
+import time
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, cast
@@ -20,7 +21,9 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersi
 
 from plant.errors import ConfigError, Unavailable
 from plant.model.plant import Broker
+from plant.wire.inbound import Inbound
 from plant.wire.message import Incoming, Outgoing
+from plant.wire.topic import NodeId
 
 KEEP_ALIVE_S = 5
 """A half-open link is noticed within twice this; the broker gives up after 1.5 times this."""
@@ -28,7 +31,7 @@ _TICK_S = 0.5
 _BURST = 64
 _YIELD_EVERY = 8
 """Publishing that never has to wait still lets other tasks run after so many messages."""
-_INBOUND_BYTES = 16 << 20
+_SLICE_S = 0.005
 
 
 class _TlsSocket(ssl.SSLSocket):
@@ -79,8 +82,10 @@ class MqttClient:
     when the CA file or our own certificate cannot be read. Leaving it sends DISCONNECT unless an
     exception passes through or the connection is lost: then the broker publishes the will.
 
-    inbound_limit  how many messages wait for ``receive``; the oldest are dropped and counted in
-                   ``dropped`` when there are more, or more than 16 MiB
+    inbound_limit  how many messages of one sender wait for ``receive``; the oldest are dropped and
+                   counted in ``dropped`` when there are more, or more than 16 MiB
+    own            nodes whose messages come before those of all others (``plant.wire.inbound``);
+                   None: all come in the order in which they arrived
     """
 
     def __init__(
@@ -92,15 +97,15 @@ class MqttClient:
         keep_alive_s: int = KEEP_ALIVE_S,
         inbound_limit: int = 8192,
         timeout_s: float = 5.0,
+        own: Collection[NodeId] | None = None,
     ) -> None:
-        self.dropped = 0
         self._client_id = client_id
         self._broker = broker
         self._keep_alive_s = keep_alive_s
         self._timeout_s = timeout_s
-        self._limit = inbound_limit
-        self._inbound: deque[Incoming] = deque()
-        self._bytes = 0
+        self._inbound = Inbound(inbound_limit, own)
+        self._garbled = 0
+        self._yielded_at = 0.0
         self._published = 0
         self._lost: str | None = "not connected yet"
         self._arrived = asyncio.Event()
@@ -179,6 +184,11 @@ class MqttClient:
             self._close("closed")
 
     @property
+    def dropped(self) -> int:
+        """Messages that nobody will receive."""
+        return self._inbound.dropped + self._garbled
+
+    @property
     def connected(self) -> bool:
         """Whether messages can be sent now."""
         return self._lost is None
@@ -206,14 +216,17 @@ class MqttClient:
             await self._answer(info.mid, "PUBACK")
 
     async def receive(self) -> list[Incoming]:
-        """All messages that came since the last call, at least one."""
-        while not self._inbound:
+        """The next messages that came, at least one; what is more waits for the next call."""
+        if time.monotonic() > self._yielded_at + _SLICE_S:
+            await asyncio.sleep(0)  # the socket wants to be read, other tasks to run
+            self._yielded_at = time.monotonic()
+        while not (messages := self._inbound.take()):
             self._check()
             self._arrived.clear()
-            await self._arrived.wait()
-        messages = list(self._inbound)
-        self._inbound.clear()
-        self._bytes = 0
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._inbound.wait_s()):
+                    await self._arrived.wait()
+            self._yielded_at = time.monotonic()
         return messages
 
     async def disconnect(self) -> None:
@@ -236,13 +249,13 @@ class MqttClient:
 
     def _readable(self) -> None:
         for _ in range(_BURST):
-            before = self._bytes, len(self._inbound)
+            before = self._inbound.arrived
             self._paho.loop_read()
             sock = self._socket
             if sock is None:
                 return
             more = isinstance(sock, ssl.SSLSocket) and sock.pending()
-            if not more and before == (self._bytes, len(self._inbound)):
+            if not more and before == self._inbound.arrived:
                 break
         self._flush()
 
@@ -353,13 +366,9 @@ class MqttClient:
         try:
             topic = message.topic
         except UnicodeDecodeError:  # a broker should not let it through
-            self.dropped += 1
+            self._garbled += 1
             return
-        self._inbound.append(Incoming(topic, bytes(message.payload), message.retain))
-        self._bytes += len(message.payload)
-        while len(self._inbound) > self._limit or self._bytes > _INBOUND_BYTES:
-            self._bytes -= len(self._inbound.popleft().payload)
-            self.dropped += 1
+        self._inbound.put(Incoming(topic, bytes(message.payload), message.retain))
         self._arrived.set()
 
     def _on_subscribe(self, _c: Client, _u: Any, mid: int, reasons: Any, _p: Any) -> None:

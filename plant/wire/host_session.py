@@ -82,6 +82,11 @@ class HostSession:
         filters[1] = (filters[1][0], 1)
         return filters + [(f"{NAMESPACE}/+/{kind}/+/+", 0) for kind in of_device]
 
+    @property
+    def own_nodes(self) -> list[NodeId]:
+        """The nodes of our own plant."""
+        return [NodeId(self.group, node) for node in self.own]
+
     def heard(self, node: NodeId) -> float | None:
         """When a node was heard last (the ``mono_s`` of that message), None for never."""
         known = self.nodes.get(node)

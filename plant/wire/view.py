@@ -15,6 +15,7 @@ from enum import StrEnum
 from plant.errors import DecodeError, Unavailable
 from plant.flow.clock import Clock
 from plant.flow.live import LiveTable, SignalTable
+from plant.flow.rate import Rate
 from plant.flow.status import StatusCode
 from plant.model.plant import PUBLISHERS, Broker
 from plant.wire.birth import plant_hash
@@ -24,6 +25,7 @@ from plant.wire.host_event import Born, Data, Died, HostEvent, RebirthWanted, Ru
 from plant.wire.host_session import HostSession, rebirth_command
 from plant.wire.message import Ack, Outgoing, Row, Runs
 from plant.wire.ownership import Ownership
+from plant.wire.quota import NODES
 from plant.wire.request import Asker
 from plant.wire.topic import ACK_PREFIX, REPLY_PREFIX, NodeId, parse_ack_topic, reply_topic
 
@@ -36,6 +38,8 @@ _TICK_S = 0.25
 _SLICE_S = 0.005
 """Work that lasts longer lets other tasks of the process run in between."""
 _ROWS = 4096
+_TURNS = 60
+"""So many changes of links are logged in a minute."""
 
 
 class LinkState(StrEnum):
@@ -78,6 +82,7 @@ class Progress:
 
     def __init__(self) -> None:
         self._current = ""
+        self._known: set[str] = set()
         self._waiting: dict[str, int] = {}
         self._rows: dict[str, deque[tuple[int, int]]] = {}
         self._done: dict[str, int] = {}
@@ -93,12 +98,14 @@ class Progress:
         self._current = runs.current
         held = {r.run: r.kept for r in runs.runs if r.kept > r.acked and r.run != runs.current}
         self._waiting = held
-        known = {*held, runs.current}
+        self._known = known = {*held, runs.current}
         self._rows = {r: rows for r, rows in self._rows.items() if r in known}
         self._done = {r: at for r, at in self._done.items() if r in known}
 
     def row(self, row: Row, last: int) -> None:
         """A row went by; ``last`` is its newest source time, ms UTC."""
+        if row.run not in self._known:
+            return
         rows = self._rows.setdefault(row.run, deque(maxlen=_ROWS))
         if not rows or row.offset > rows[-1][0]:
             rows.append((row.offset, last))
@@ -150,6 +157,7 @@ class LiveView:
         self.asker = Asker(group, clock, self.publish)
         self._asks = asks
         self._mqtt: MqttClient | None = None
+        self._turns = Rate(_TURNS, 60.0)
         self._links: dict[NodeId, tuple[LinkState, int]] = {}
         self._progress: dict[NodeId, Progress] = {}
         self._hashes: dict[NodeId, str] = {}
@@ -167,7 +175,7 @@ class LiveView:
         links = []
         for node, (state, since) in self._links.items():
             known = self.session.nodes.get(node)
-            own = node.group == self._group and node.node in self.session.own
+            own = self._is_own(node)
             progress = self._progress.get(node)
             complete = progress.complete_up_to if progress else 0
             effort = known is not None and known.alive and not known.announced
@@ -200,8 +208,22 @@ class LiveView:
             silent = id.node in self._edges and mono_s > node.heard + SILENT_S
             if node.alive:
                 self._turn(id, LinkState.LOST if silent else LinkState.UP)
+        self._forget()
         now = self._clock.now()
         return [rebirth_command(e.node, now) for e in events if isinstance(e, RebirthWanted)]
+
+    def _forget(self) -> None:
+        """Links of strange nodes that the session has forgotten."""
+        known = self.session.nodes
+        if len(self._links) <= len(self.session.own) + NODES:
+            return
+        for node in [n for n in self._links if n not in known and not self._is_own(n)]:
+            del self._links[node]
+            self._progress.pop(node, None)
+            self.revision += 1
+
+    def _is_own(self, node: NodeId) -> bool:
+        return node.group == self._group and node.node in self.session.own
 
     def apply(self, events: Sequence[HostEvent]) -> None:
         """Take a session's events into the picture."""
@@ -232,7 +254,7 @@ class LiveView:
 
     async def run(self, broker: Broker, client_id: str) -> None:
         """Keep the picture until cancelled; raises ``Unavailable`` when the broker is lost."""
-        async with MqttClient(broker, client_id) as mqtt:
+        async with MqttClient(broker, client_id, own=self.session.own_nodes) as mqtt:
             await mqtt.subscribe(self.subscriptions)
             self._mqtt = mqtt
             try:
@@ -312,5 +334,6 @@ class LiveView:
             return
         self._links[node] = state, self._clock.now()
         self.revision += 1
-        if before is not None and before[0] is not LinkState.UNKNOWN:
+        told = before is not None and before[0] is not LinkState.UNKNOWN
+        if told and self._is_own(node) and self._turns.take():
             log.info("%s: %s", node, state)
