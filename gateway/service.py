@@ -103,6 +103,8 @@ async def run(plant: Plant, ports: Ports) -> None:
         people=people,
         stream=stream,
         statements=Statements(view.asker, history),
+        refused=lambda: view.session.refused,
+        dropped=lambda: view.dropped,
     )
     server = Server(
         uvicorn.Config(

@@ -31,6 +31,8 @@ class State:
     people: People
     stream: Stream
     statements: Statements
+    refused: Callable[[], int] = lambda: 0
+    dropped: Callable[[], int] = lambda: 0
 
     def signal(self, path: str) -> Signal:
         """A signal by path; 404 where the plant has none."""

@@ -192,6 +192,7 @@ class Derivation:
         yield Derived(f"{TWIN}/queued_samples", now, float(intake.queued))
         yield Derived(f"{TWIN}/dropped_samples", now, float(intake.count.dropped_samples))
         yield Derived(f"{TWIN}/repeated_rows", now, float(intake.count.again))
+        yield Derived(f"{TWIN}/refused_messages", now, float(self._host.session.refused))
 
     def _publish(self, derived: Iterable[Derived], live: bool) -> None:
         known = [d for d in derived if d.path in self._index]

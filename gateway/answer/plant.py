@@ -84,13 +84,20 @@ class PersonAnswer(Answer):
 
 
 class HealthAnswer(Answer):
-    """Whether the gateway does its work; ``broker`` false: it shows last known values."""
+    """Whether the gateway does its work; ``broker`` false: it shows last known values.
+
+    ``edges`` of the plant, and how many of them are heard. What follows is for who is logged in;
+    of strangers' links at most 100 are listed.
+    """
 
     status: str
     broker: bool
-    links: list[dict[str, object]]
-    viewers: int
-    version: str
+    edges: int
+    edges_up: int
+    links: list[dict[str, object]] | None = None
+    strange_links: int | None = None
+    viewers: int | None = None
+    version: str | None = None
 
 
 def plant_answer(plant: Plant, version: str) -> PlantAnswer:

@@ -1,4 +1,7 @@
-"""For the people who run it: health and Prometheus metrics. Needs no log-in, shows no value."""
+"""For the people who run it: health and Prometheus metrics. Needs no log-in, shows no value.
+
+Who is not logged in learns whether it works, and no name of anything.
+"""
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -6,25 +9,45 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from gateway import VERSION
 from gateway.answer.plant import HealthAnswer
-from gateway.state import State, state
+from gateway.state import State, state, whoever
 
 router = APIRouter(tags=["operation"])
 
 
-@router.get("/healthz", responses={503: {"model": HealthAnswer}})
+STRANGERS = 100
+"""So many links of strangers are listed."""
+
+
+@router.get("/healthz", responses={503: {"model": HealthAnswer}}, response_model_exclude_none=True)
 def healthz(request: Request, response: Response) -> HealthAnswer:
-    """200 while the gateway hears the broker, 503 while it does not."""
+    """200 while the gateway hears the broker, 503 while it does not.
+
+    Links, viewers and version are told to who is logged in.
+    """
     kaikou = state(request)
     broker = kaikou.connected()
     if not broker:
         response.status_code = 503
-    return HealthAnswer(
+    own, strange = _links(kaikou)
+    health = HealthAnswer(
         status="ok" if broker else "no broker",
         broker=broker,
-        links=kaikou.links(),
-        viewers=kaikou.stream.viewers,
-        version=VERSION,
+        edges=len(kaikou.plant.edges),
+        edges_up=sum(link["state"] == "up" for link in own if link["edge"] in kaikou.plant.edges),
     )
+    if whoever(request) is None:
+        return health
+    details = {"links": [*own, *strange[:STRANGERS]], "strange_links": len(strange)}
+    return health.model_copy(
+        update={**details, "viewers": kaikou.stream.viewers, "version": VERSION}
+    )
+
+
+def _links(kaikou: State) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
+    """Links of our own nodes, and those of strangers, which are group/node."""
+    links = kaikou.links()
+    strange = [link for link in links if "/" in str(link["edge"])]
+    return [link for link in links if "/" not in str(link["edge"])], strange
 
 
 @router.get("/metrics", response_class=Response)
@@ -43,10 +66,18 @@ class _Collector:
         """The gateway's figures, made when asked for."""
         kaikou = self._kaikou
         link = GaugeMetricFamily("kaikou_link_up", "1 while an edge is heard", labels=["edge"])
-        for entry in kaikou.links():
+        own, strange = _links(kaikou)
+        for entry in own:
             link.add_metric([str(entry["edge"])], float(entry["state"] == "up"))
         return [
             link,
+            GaugeMetricFamily("kaikou_strange_links", "nodes not of this plant", len(strange)),
+            CounterMetricFamily(
+                "kaikou_refused", "messages of the bus not taken", kaikou.refused()
+            ),
+            CounterMetricFamily(
+                "kaikou_inbound_dropped", "messages that found no room", kaikou.dropped()
+            ),
             GaugeMetricFamily("kaikou_broker_up", "1 while connected", float(kaikou.connected())),
             GaugeMetricFamily("kaikou_viewers", "WebSockets open", kaikou.stream.viewers),
             GaugeMetricFamily("kaikou_signals", "signals known", len(kaikou.live.table)),

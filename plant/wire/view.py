@@ -7,7 +7,6 @@ for births where it meets what it cannot understand.
 import asyncio
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -23,8 +22,9 @@ from plant.wire.client import MqttClient
 from plant.wire.doubt import believable, doubted
 from plant.wire.host_event import Born, Data, Died, HostEvent, RebirthWanted, RunsAnnounced
 from plant.wire.host_session import HostSession, rebirth_command
-from plant.wire.message import Ack, Outgoing, Row, Runs
+from plant.wire.message import Ack, Outgoing
 from plant.wire.ownership import Ownership
+from plant.wire.progress import Progress
 from plant.wire.quota import NODES
 from plant.wire.request import Asker
 from plant.wire.topic import ACK_PREFIX, REPLY_PREFIX, NodeId, parse_ack_topic, reply_topic
@@ -37,7 +37,6 @@ and people are to know within 5."""
 _TICK_S = 0.25
 _SLICE_S = 0.005
 """Work that lasts longer lets other tasks of the process run in between."""
-_ROWS = 4096
 _TURNS = 60
 """So many changes of links are logged in a minute."""
 
@@ -67,56 +66,6 @@ class Link:
     complete_up_to: int
     best_effort: bool
     plant_hash: str = ""
-
-
-class Progress:
-    """How far an edge's rows are durable, from its rows and the twin's acknowledgements.
-
-    >>> progress = Progress()
-    >>> progress.announce(Runs("b", ()))
-    >>> progress.row(Row("b", 1), 5000)
-    >>> progress.ack("b", 1)
-    >>> progress.complete_up_to
-    5000
-    """
-
-    def __init__(self) -> None:
-        self._current = ""
-        self._known: set[str] = set()
-        self._waiting: dict[str, int] = {}
-        self._rows: dict[str, deque[tuple[int, int]]] = {}
-        self._done: dict[str, int] = {}
-
-    @property
-    def complete_up_to(self) -> int:
-        """Milliseconds UTC; rows of an earlier run that still wait hold it back."""
-        run = next(iter(self._waiting), self._current)
-        return self._done.get(run, 0)
-
-    def announce(self, runs: Runs) -> None:
-        """What the outbox holds, oldest run first."""
-        self._current = runs.current
-        held = {r.run: r.kept for r in runs.runs if r.kept > r.acked and r.run != runs.current}
-        self._waiting = held
-        self._known = known = {*held, runs.current}
-        self._rows = {r: rows for r, rows in self._rows.items() if r in known}
-        self._done = {r: at for r, at in self._done.items() if r in known}
-
-    def row(self, row: Row, last: int) -> None:
-        """A row went by; ``last`` is its newest source time, ms UTC."""
-        if row.run not in self._known:
-            return
-        rows = self._rows.setdefault(row.run, deque(maxlen=_ROWS))
-        if not rows or row.offset > rows[-1][0]:
-            rows.append((row.offset, last))
-
-    def ack(self, run: str, offset: int) -> None:
-        """All rows of a run up to an offset are durable."""
-        rows = self._rows.get(run, deque())
-        while rows and rows[0][0] <= offset:
-            self._done[run] = max(self._done.get(run, 0), rows.popleft()[1])
-        if offset >= self._waiting.get(run, offset + 1):
-            del self._waiting[run]
 
 
 class LiveView:

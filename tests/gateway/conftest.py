@@ -187,7 +187,11 @@ def _remember(rig: Rig) -> None:
     )
     gap = Gap("acme-works/edge1", now - HOUR, now, 7, "outbox full")
     event = Event(now - 1000, "saw", "meter.reset", {"register": "energy"})
-    writer.write(Commit(batch, gaps=[gap], events=[event]), now - 1000)
+    deep: object = []
+    for _ in range(900):  # as versions before the gate stored it
+        deep = [deep]
+    odd = Event(now - 500, "saw", "odd", {"deep": deep, "large": 2**70})
+    writer.write(Commit(batch, gaps=[gap], events=[event, odd]), now - 1000)
     late = SampleBatch.of([0], [now - 90 * 60_000 + 500], [50.0])
     rig.known = writer.write(Commit(late), now)
     writer.close()

@@ -19,6 +19,9 @@ from plant.flow.sample import SampleBatch
 from plant.model.plant import Gateway
 from plant.model.signal import Origin
 from plant.outbox.uplink import Uplink
+from plant.wire.client import MqttClient
+from plant.wire.codec import encode_payload
+from plant.wire.message import Outgoing
 from tests.gateway.conftest import HOUR, PASSWORD, Rig
 
 
@@ -161,6 +164,27 @@ async def _watch(
     await socket.send("{}")
     await socket.wait_closed()
     assert socket.close_code == 1008, "what is not understood ends the stream"
+
+
+async def test_health_tells_no_names_to_who_is_not_logged_in(rig: Rig) -> None:
+    """Not even where there are many: an answer as short as ever."""
+    broker = rig.plant.broker
+    topic = "spBv1.0/strange/NBIRTH/secret{}"
+    birth = encode_payload(b"", rig.now, 0)
+    async with MqttClient(broker, "stranger") as stranger, rig.logged_in() as viewer:
+        for n in range(300):
+            await stranger.publish(Outgoing(topic.format(n), birth))
+        async with asyncio.timeout(20):
+            while (health := (await viewer.get("/healthz")).json())["strange_links"] < 250:
+                await asyncio.sleep(0.05)
+        assert len(health["links"]) <= 110
+        assert health["version"]
+        async with rig.client() as nobody:
+            answer = await nobody.get("/healthz")
+            metrics = (await nobody.get("/metrics")).text
+    assert answer.json() == {"status": "ok", "broker": True, "edges": 1, "edges_up": 0}
+    assert "secret" not in metrics
+    assert "kaikou_strange_links 256" in metrics
 
 
 async def test_pages_are_served_with_security_headers(rig: Rig) -> None:

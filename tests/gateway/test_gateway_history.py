@@ -1,6 +1,7 @@
 """What was, over real HTTP from a real historian: as of a moment, as known then, and its limits."""
 
 import asyncio
+import json
 import threading
 from types import SimpleNamespace
 
@@ -59,6 +60,15 @@ async def test_known_at_hides_what_came_late(rig: Rig) -> None:
             assert (await client.get(f"/api/{what}", params={**never, "known_at": rig.now})).json()
         runs = {**never, "path": "saw/state", "start": rig.now - HOUR}
         assert (await client.get("/api/states", params=runs)).json()["runs"] == []
+
+
+async def test_an_event_no_encoder_takes_is_shown_with_what_it_can(rig: Rig) -> None:
+    async with rig.logged_in() as client:
+        answer = await client.get("/api/events", params={"start": 0, "end": rig.now})
+        assert answer.status_code == 200
+        (odd,) = [event for event in answer.json() if event["kind"] == "odd"]
+        assert odd["data"]["large"] == str(2**70)
+        assert json.dumps(odd["data"]["deep"]).count("[") < 20
 
 
 async def test_signals_at_the_same_moments(rig: Rig) -> None:

@@ -11,6 +11,8 @@ from plant.flow.status import StatusCode
 from plant.model.plant import Outbox as Options
 from plant.model.signal import SignalKind
 from plant.outbox.uplink import Uplink
+from plant.wire.host_session import rebirth_command
+from plant.wire.topic import NodeId
 from tests.outbox.outbox_support import GROUP, HOST, NODE, Twin, running, signal
 from tests.wire.broker_support import until
 
@@ -241,6 +243,19 @@ async def test_first_rows_of_the_past_never_show_as_current(mosquitto, tmp_path)
         await until(lambda: len(twin.stored) == 2001)
         assert twin.value("lathe/power") == 5
         assert twin.historical == 4
+
+
+async def test_rebirths_without_end_are_answered_at_once_and_then_seldom(mosquitto, tmp_path):
+    up = uplink(mosquitto, tmp_path)
+    async with Twin(mosquitto.broker).running() as twin, running(up):
+        await until(lambda: ("birth", None) in twin.log)
+        before = twin.log.count(("birth", None))
+        for _ in range(500):
+            await twin.mqtt.publish(rebirth_command(NodeId(GROUP, NODE), 1))
+        await until(lambda: twin.log.count(("birth", None)) >= before + 2)
+        assert await up.accept(sample(0, 5))
+        await until(lambda: up.outbox.count.rows == 0)
+        assert twin.log.count(("birth", None)) <= before + 4
 
 
 async def test_a_rebirth_is_answered(mosquitto, tmp_path):
