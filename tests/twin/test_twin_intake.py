@@ -101,7 +101,7 @@ def test_a_full_queue_drops_and_it_comes_again(intake, monkeypatch):
 
 
 def test_a_stranger_that_finds_no_room_leaves_a_gap_record(intake, monkeypatch):
-    monkeypatch.setattr(module, "QUEUE_SAMPLES", 2)
+    monkeypatch.setattr(module, "FOREIGN_SAMPLES", 2)
     for time in (10, 20, 30, 40):
         intake.data(foreign(time))
     commit = intake.take()
@@ -110,6 +110,12 @@ def test_a_stranger_that_finds_no_room_leaves_a_gap_record(intake, monkeypatch):
     assert intake.data(foreign(50))
     (gap,) = intake.take().gaps
     assert (gap.edge, gap.first, gap.last, gap.samples, gap.reason) == ("x/f", 30, 40, 2, LAGGED)
+
+
+def test_strangers_leave_room_for_rows_of_ours(intake):
+    assert intake.data(foreign(10, samples=module.FOREIGN_SAMPLES))
+    assert not intake.data(foreign(20))
+    assert intake.data(row(1))
 
 
 def test_a_sequence_gap_is_recorded_for_strangers_only(intake):
