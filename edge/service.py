@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.acquisition import Acquisition
-from edge.clock import EdgeClock, kernel_offset_ms
+from edge.clock import EARLIEST_MS, EdgeClock, is_synchronised, kernel_offset_ms
 from edge.feed import served
 from edge.preload import Preload, read_preload
 from edge.runner import Runner
@@ -41,7 +41,7 @@ async def run(plant: Plant, ports: Ports) -> None:
     """
     edge = choose(plant, ports.options.get("edge"))
     published = plant.published(Origin.EDGE, edge.id)
-    clock = EdgeClock(ports.clock)
+    clock = EdgeClock(ports.clock, synchronised=is_synchronised)
     uplink = Uplink(
         plant.group,
         edge.id,
@@ -53,8 +53,8 @@ async def run(plant: Plant, ports: Ports) -> None:
         options=edge.outbox,
         plant_hash=plant.hash,
     )
-    clock.not_before(uplink.outbox.trusted_ms)
-    uplink.trusted_clock = clock.trusted
+    clock.not_before(max(uplink.outbox.trusted_ms, EARLIEST_MS))
+    uplink.is_trusted = lambda: clock.trusted
     hook: Any = ports.options.get("on_commit")
     if hook is not None:
         uplink.outbox.on_commit = hook
@@ -180,7 +180,6 @@ class EdgeNode:
         report_s = 0.0
         while True:
             await asyncio.sleep(_TICK_S)
-            self._uplink.trusted_clock = self._clock.trusted
             self.acquisition.tick(self._clock.now())
             if time.monotonic() - report_s >= _REPORT_S:
                 report_s = time.monotonic()

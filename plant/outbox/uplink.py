@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from plant.errors import DecodeError, Unavailable
 from plant.flow.clock import Clock
 from plant.flow.live import LiveTable, SignalTable
 from plant.flow.sample import Event, SampleBatch, Text
+from plant.flow.status import StatusCode
 from plant.flow.supervisor import Backoff, Transition
 from plant.model.plant import Broker
 from plant.model.plant import Outbox as OutboxOptions
@@ -82,6 +84,7 @@ class Uplink:
     another process holds it. ``run`` works until ``close``.
 
     ``on_command`` is called with every command that is no rebirth request.
+    While ``is_trusted`` says that the clock is not, what is of now is accepted as Uncertain.
     ``outbox.on_commit`` may be set to see every row that became durable; ``feed`` can be served on
     a local socket for the OPC UA server.
     """
@@ -104,7 +107,7 @@ class Uplink:
         self.live = LiveTable(SignalTable([signal.path for signal in signals]))
         self.texts: dict[int, Text] = {}
         self.dropped_before_accept = 0
-        self.trusted_clock = True
+        self.is_trusted: Callable[[], bool] = _always
         self.on_command: Callable[[Command], None] | None = None
         self._edge = f"{group}/{node}"
         self._broker = broker
@@ -169,6 +172,8 @@ class Uplink:
         ``live=False`` is for samples of the past: stored, never shown as current. Of two values
         of one signal in the same millisecond the later is kept, the other counted.
         """
+        if live and not self.is_trusted():
+            batch, texts = _doubted(batch), [_doubted_text(text) for text in texts]
         if live and batch is not None:
             self.live.update(batch)
         if live:
@@ -234,7 +239,7 @@ class Uplink:
         self.dropped_before_accept += split.duplicates - before
         self._handed = rows
         if rows or state:
-            self.outbox.accept(rows, state, self._clock.now() if self.trusted_clock else 0)
+            self.outbox.accept(rows, state, self._clock.now() if self.is_trusted() else 0)
         if self.feed.wanted:
             self._tell_feed(rows)
 
@@ -458,6 +463,23 @@ class Uplink:
         if known:
             now = np.int64(self._clock.now())
             self.accept(SampleBatch.of(list(known), now, list(map(float, known.values()))))
+
+
+def _always() -> bool:
+    return True
+
+
+def _doubted(batch: SampleBatch | None) -> SampleBatch | None:
+    """The same samples, none Good: what dates them is a clock that is wrong."""
+    if batch is None:
+        return None
+    doubt = np.uint32(StatusCode.Uncertain)
+    status = np.where(batch.status >> np.uint32(30), batch.status, doubt)
+    return SampleBatch.of(batch.signal, batch.source_time, batch.value, status)
+
+
+def _doubted_text(text: Text) -> Text:
+    return text if text.status >> 30 else replace(text, status=int(StatusCode.Uncertain))
 
 
 def _lane(run: Run) -> Lane:

@@ -13,9 +13,10 @@ import yaml
 
 from edge import service
 from edge.adapters import KINDS as SOURCES
+from edge.clock import EARLIEST_MS, EdgeClock
 from edge.conditioning import KINDS as CONDITIONS
 from edge.preload import read_preload
-from plant.flow.clock import UtcClock
+from plant.flow.clock import Clock, ManualClock, UtcClock
 from plant.flow.port import Ports
 from plant.flow.status import StatusCode
 from plant.model.load import load
@@ -94,11 +95,16 @@ class Record:
                 await self._more.wait()
 
 
-async def edge(plant: Plant, folder: Path, record: Record, **options: object) -> asyncio.Task[None]:
+async def edge(
+    plant: Plant, folder: Path, record: Record, clock: Clock | None = None, **options: object
+) -> asyncio.Task[None]:
     await asyncio.to_thread(folder.mkdir, exist_ok=True)
     ready = asyncio.Event()
     ports = Ports(
-        clock=UtcClock(), data=folder, ready=ready.set, options={"on_commit": record, **options}
+        clock=clock or UtcClock(),
+        data=folder,
+        ready=ready.set,
+        options={"on_commit": record, **options},
     )
     task = asyncio.ensure_future(service.run(plant, ports))
     waiting = asyncio.ensure_future(ready.wait())
@@ -210,3 +216,60 @@ def test_first_rows_of_unknown_signals_are_named(
     )
     assert len(read_preload(file, []).batch) == 0
     assert "nobody/x" in caplog.text
+
+
+class BoxWithoutBattery:
+    """Starts in 1970 and knows the time once a server told it."""
+
+    factor = 1.0
+
+    def __init__(self) -> None:
+        self._real = UtcClock()
+        self._began = self._real.now()
+        self.told = False
+
+    def now(self) -> int:
+        return self._real.now() - (0 if self.told else self._began)
+
+
+async def test_a_new_edge_that_starts_in_1970_stores_no_good_row_of_it(tmp_path: Path) -> None:
+    clock = BoxWithoutBattery()
+    async with PEERS["modbus"](count=2, folder=tmp_path) as peer:
+        await peer.show([125.0, 1000.0])
+        plant = plant_of(peer, tmp_path)
+        record = Record(plant)
+        task = await edge(plant, tmp_path / "edge1", record, clock)
+        await record.until(lambda: len(record.of("press/last_good_read")) >= 2)
+        await peer.show([130.0, 1003.0])
+        await record.until(lambda: record.of("press/current")[-1][1] == 13.0)
+        doubted = list(record.rows)
+        clock.told = True
+        await peer.show([140.0, 1003.0])
+        await record.until(lambda: record.of("press/current")[-1][1:] == [14.0, 0])
+        await stopped(task)
+    assert {status >> 30 for _, _, _, status in doubted} <= {1, 2}, "own signals too"
+    assert min(time for _, time, _, _ in doubted) >= EARLIEST_MS
+    now = UtcClock().now()
+    good = [time for _, time, _, status in record.rows if not status]
+    assert good
+    assert min(good) > now - 60_000
+
+
+async def test_a_clock_that_was_once_ahead_is_outweighed_by_a_time_server() -> None:
+    now, served = UtcClock(), [False]
+    clock = EdgeClock(now, synchronised=lambda: served[0])
+    clock.not_before(now.now() + 10 * 365 * 86_400_000)
+    assert not clock.trusted
+    served[0] = True
+    assert clock.trusted
+    assert abs(clock.now() - now.now()) < 1000
+
+
+async def test_a_clock_set_back_to_1970_while_the_edge_runs_is_doubted() -> None:
+    system = ManualClock(EARLIEST_MS + 1_000_000)
+    clock = EdgeClock(system)
+    clock.not_before(EARLIEST_MS)
+    assert clock.trusted
+    system.advance(-EARLIEST_MS)
+    assert not clock.trusted
+    assert clock.now() > EARLIEST_MS
