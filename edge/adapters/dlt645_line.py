@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 
 from edge.adapters.dlt645_frame import ANSWER, ANSWER_MORE, ERROR, ERRORS, FrameReader, request
-from edge.adapters.line import Lines
+from edge.adapters.line import Lines, no_connection
 from plant.errors import DecodeError, Unavailable
 
 _BITS = 11
@@ -74,10 +74,8 @@ class MeterLine:
             try:
                 async with asyncio.timeout(max(timeout_s, 1.0)):
                     self._pipe = await asyncio.open_connection(self.host, self.port)
-            except (OSError, TimeoutError) as error:
-                raise Unavailable(
-                    f"{self.host}:{self.port} does not accept a connection"
-                ) from error
+            except (OSError, TimeoutError, ValueError) as error:
+                raise Unavailable(f"{self.host}:{self.port} {no_connection(error)}") from error
             if self._late:
                 self._late = False
                 with contextlib.suppress(TimeoutError):

@@ -1,11 +1,19 @@
 """Connections shared by sources: one for each host and port, closed after the last has gone."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 from weakref import WeakKeyDictionary
+
+
+def no_connection(error: Exception) -> str:
+    """Why there is no connection, in the words of whoever installs the device."""
+    if isinstance(error, (socket.gaierror, ValueError)):  # of a name that is none: UnicodeError
+        return "is not known here: the name cannot be looked up"
+    return "does not accept a connection"
 
 
 class Line(Protocol):

@@ -2,10 +2,9 @@
 
 import asyncio
 import logging
-import socket
 from typing import TYPE_CHECKING
 
-from edge.adapters.line import Lines
+from edge.adapters.line import Lines, no_connection
 from edge.adapters.modbus_frame import Answers, Question, Refused
 from edge.adapters.modbus_point import Table
 from edge.adapters.turn import Silent, Turns
@@ -267,7 +266,7 @@ class ModbusLine:
                     await asyncio.sleep(_AGAIN_S)
                     continue
                 self._just_closed = False
-                raise Unavailable(f"{self.host}:{self.port} {_reason(error)}") from error
+                raise Unavailable(f"{self.host}:{self.port} {no_connection(error)}") from error
             self._just_closed = False
             return wire
 
@@ -280,13 +279,6 @@ class ModbusLine:
         """Close the connection; the transport is gone when this returns."""
         self._drop()
         await asyncio.sleep(0)  # the transport closes its socket in the next turn of the loop
-
-
-def _reason(error: Exception) -> str:
-    """Why there is no connection, in the words of whoever installs the device."""
-    if isinstance(error, (socket.gaierror, ValueError)):
-        return "is not known here: the name cannot be looked up"
-    return "does not accept a connection"
 
 
 LINES = Lines(ModbusLine)

@@ -194,8 +194,11 @@ def fingerprint(der: bytes) -> str:
 def problems(certificate: x509.Certificate, now: datetime) -> list[str]:
     """What is wrong with a client's certificate, trusted or not (OPC 10000-4 section 6.1.3)."""
     found = []
-    if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
-        found.append(f"valid only until {certificate.not_valid_after_utc:%Y-%m-%d %H:%M}")
+    begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    if now < begins:
+        found.append(f"valid only from {begins:%Y-%m-%d %H:%M} on; it is {now:%Y-%m-%d %H:%M}")
+    elif now > ends:
+        found.append(f"valid only until {ends:%Y-%m-%d %H:%M}")
     key = certificate.public_key()
     if not isinstance(key, rsa.RSAPublicKey) or not 2048 <= key.key_size <= 4096:
         found.append("not an RSA key of 2048 to 4096 bits")

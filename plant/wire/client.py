@@ -147,7 +147,9 @@ class MqttClient:
         try:
             await asyncio.shield(connecting)
         except (OSError, ValueError) as error:  # ssl.SSLError and name resolution are OSErrors
-            raise Unavailable(f"{where}: {error}") from error
+            unknown = isinstance(error, (socket.gaierror, UnicodeError))
+            text = "is not known here: the name cannot be looked up" if unknown else str(error)
+            raise Unavailable(f"{where}: {text}") from error
         except asyncio.CancelledError:
             connecting.add_done_callback(lambda _: self._close("cancelled"))
             raise

@@ -117,6 +117,7 @@ def a_certificate(
     folder: Path,
     uri: str = "urn:test:client",
     *,
+    begins: int = -100,
     days: int = 30,
     bits: int = 2048,
     client: bool = True,
@@ -138,7 +139,7 @@ def a_certificate(
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(datetime.fromtimestamp(now - 100 * 86_400, UTC))
+        .not_valid_before(datetime.fromtimestamp(now + begins * 86_400, UTC))
         .not_valid_after(datetime.fromtimestamp(now + days * 86_400, UTC))
         .add_extension(
             x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri)]), critical=False

@@ -250,6 +250,7 @@ async def test_accepting_needs_one_match(tmp_path: Path) -> None:
     ("wrong", "why"),
     [
         ({"days": -1}, "valid only until"),
+        ({"begins": 2}, "valid only from"),
         ({"bits": 1024}, "2048"),
         ({"client": False}, "not for a client"),
     ],

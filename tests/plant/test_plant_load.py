@@ -135,3 +135,69 @@ def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
         load(tmp_path / "no.yaml", KINDS, {})
     assert "cannot be read" in str(caught.value)
     assert len(caught.value.problems) == 1
+
+
+def test_words_that_yaml_1_1_took_for_something_else_are_words(tmp_path: Path) -> None:
+    text = VALID + (
+        "      switch: {name: {zh: 开关, en: Off}, kind: state, source: io, at: 'discrete:0',\n"
+        "        states: {0: {en: Off}, 1: {en: On}, 2: {en: No}, 3: {zh: Yes}, 0x10: {en: 12}}}\n"
+    )
+    switch = _load(tmp_path, text).assets["furnace"].signal("switch")
+    assert switch is not None
+    assert {n: label.en for n, label in switch.states.items()} == {
+        0: "Off", 1: "On", 2: "No", 3: "Yes", 16: "12",
+    }  # fmt: skip
+
+
+def test_on_and_off_are_keys_and_ids_like_others(tmp_path: Path) -> None:
+    text = VALID + (
+        "  On: {type: machine, name: {en: On}, edge: edge1}\n"
+        "  No: {type: machine, name: {en: No}, parameters: {y: 1, n: 2}}\n"
+    )
+    assert _load(tmp_path, text).assets["No"].parameters == {"y": 1.0, "n": 2.0}
+
+
+def test_a_rule_names_a_state_that_is_called_off(tmp_path: Path) -> None:
+    types = tmp_path / "types"
+    types.mkdir()
+    (types / "fan.yaml").write_text(
+        "type: fan\nextends: machine\nname: {zh: 风机}\nsignals:\n"
+        "  run: {name: {zh: 运行}, kind: state, states: {0: {en: Off}, 1: {zh: 运行中}}}\n"
+        "state: [{signal: run, map: {off: Stopped, 运行中: Execute}}]\n",
+        "utf-8",
+    )
+    text = VALID + (
+        "  fan: {type: fan, name: {zh: 风机}, edge: edge1,"
+        " signals: {run: {source: io, at: 'discrete:0'}}}\ncatalog: types\n"
+    )
+    assert _load(tmp_path, text).assets["fan"].state_rules[0].map == {0: 2, 1: 6}
+
+
+@pytest.mark.parametrize("id", ["secret", "token", "password", "key_password"])
+def test_an_id_may_be_any_word(tmp_path: Path, id: str) -> None:
+    text = VALID.replace("zone1:", f"{id}:").replace("furnace:", f"{id}:")
+    text = text.replace("io:", f"{id}:").replace("source: io", f"source: {id}")
+    text += f"products: {{{id}: {{name: {{en: P}}, cycle_s: {{{id}: 5}}}}}}\n"
+    assert _load(tmp_path, text).assets[id].signal(id) is not None
+
+
+@pytest.mark.parametrize("name", ["{zh: 炉}", "{en: 炉}", "{zh: 炉, en: 炉}"])
+def test_either_language_alone_is_a_name(tmp_path: Path, name: str) -> None:
+    furnace = _load(tmp_path, VALID.replace("{zh: 炉, en: Furnace}", name)).assets["furnace"]
+    assert (furnace.name.zh, furnace.name.en) == ("炉", "炉")
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("simulated: !!python/object:os.system {}", r"tag 'tag:yaml.org,2002:python/object"),
+        ("simulated: !yes true", r"the tag '!yes' is not known here"),
+        ("simulated: !!bool maybe", r"'maybe' is no bool"),
+        ("<<: {simulated: true}", r"<<: unknown key"),
+        ("lines: !!set {a}", r"the tag 'tag:yaml.org,2002:set'"),
+    ],
+)
+def test_a_tag_is_refused_at_its_line(tmp_path: Path, line: str, expected: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        _load(tmp_path, VALID + line + "\n")
+    assert re.search(rf"plant.yaml:23:\d+: .*{expected}", str(caught.value)), str(caught.value)

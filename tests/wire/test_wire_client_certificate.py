@@ -3,6 +3,7 @@
 import asyncio
 import datetime
 import ipaddress
+import socket
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -168,3 +169,14 @@ async def test_a_client_whose_id_is_taken_is_told_what_may_be(
                     await first.receive()
     finally:
         it.kill()
+
+
+async def test_a_broker_that_cannot_be_looked_up_is_called_that(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def nobody(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", nobody)
+    with pytest.raises(Unavailable, match="broker mqtt7:1883: is not known here"):
+        await _publish(Broker("mqtt7"))
