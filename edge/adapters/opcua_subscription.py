@@ -57,7 +57,12 @@ class Subscription:
         self._arrived: asyncio.Queue[tuple[Any, int] | None] = asyncio.Queue(_WAITING)
         self._again: list[tuple[Any, int]] = []
         """Reports that were asked for again."""
+        self._in_order = asyncio.Lock()
+        """A queue that is full lets those who wait to put in overtake each other."""
         self._failed: Exception | None = None
+        """Why no more comes; raised when all that came is taken."""
+        self._over: Exception | None = None
+        """Why what came next makes no sense; raised at once."""
         self._acknowledge: list[Any] = []
         self._asking: list[asyncio.Task[None]] = []
         self._silent_s = 0.0
@@ -126,7 +131,7 @@ class Subscription:
             The server has forgotten it.
         """
         await self.stop()
-        self._failed = None
+        self._failed = self._over = None
         self._again.clear()
         await self._claim()
         number = self._next or 1
@@ -176,7 +181,9 @@ class Subscription:
                     if error.code == StatusCodes.BadTooManyPublishRequests and self._asked_by_other:
                         return
                     raise
-                await self._arrived.put((answer.Parameters, self._clock.now()))
+                told = answer.Parameters, self._clock.now()
+                async with self._in_order:
+                    await self._arrived.put(told)
         except (Away, Unavailable, UaStatusCodeError) as error:
             self._failed = self._failed or error
             await self._arrived.put(None)
@@ -202,27 +209,40 @@ class Subscription:
         Unavailable
             The subscription is dead, or a report is lost.
         """
+        if self._over:
+            raise self._over
         taken: list[Report] = []
         while len(taken) < _WAITING:
-            if self._again:
-                taken += await self._take(*self._again.pop(0))
-                continue
-            if self._failed and self._arrived.empty():
-                if not taken:
-                    self._fail(self._failed)
+            told = await self._wait(0 if taken else wait_s)
+            if told is None:
                 break
-            began = time.monotonic()
             try:
-                async with asyncio.timeout(0 if taken else wait_s):
-                    came = await self._arrived.get()
-            except TimeoutError:
+                taken += await self._take(*told)
+            except (Away, Unavailable) as error:
                 if not taken:
-                    self._missed(time.monotonic() - began)
+                    raise
+                self._over = error  # what was taken before it counts
                 break
-            if came is not None:
-                self._silent_s = 0.0
-                taken += await self._take(*came)
+        if not taken and self._failed and not self.waits:
+            self._fail(self._failed)
         return taken
+
+    async def _wait(self, wait_s: float) -> tuple[Any, int] | None:
+        """What came next, not yet judged; None where nothing did."""
+        if self._again:
+            return self._again.pop(0)
+        if self._failed and self._arrived.empty():
+            return None
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(wait_s):
+                came = await self._arrived.get()
+        except TimeoutError:
+            if wait_s:
+                self._missed(time.monotonic() - began)
+            return None
+        self._silent_s = 0.0
+        return came
 
     def _missed(self, waited_s: float) -> None:
         self._silent_s += waited_s

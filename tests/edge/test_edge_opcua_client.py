@@ -9,14 +9,10 @@ from pathlib import Path
 import pytest
 
 from edge.adapters.opcua import NodePoint, OpcUa
-from edge.clock import EdgeClock
-from edge.runner import Runner
-from edge.scaling import Scaling
 from edge.source import Answer, Session
 from plant.errors import Unavailable
 from plant.flow.clock import UtcClock
-from plant.flow.status import StatusCode, is_bad
-from plant.model.signal import Label, Signal, SignalKind
+from plant.flow.status import StatusCode
 from simulators.opcua import NodeServer
 
 NODES = [("Count", "Double"), ("Program", "String"), ("Door", "Boolean")]
@@ -107,45 +103,6 @@ async def _add(server: NodeServer, id: str, value: float) -> None:
     assert inner is not None
     node = ua.NodeId(ua.String(id), ua.Int16(2))
     await inner.nodes.objects.add_variable(node, ua.QualifiedName(id, 2), value)
-
-
-async def test_a_server_that_restarts_with_other_nodes(keys: Path, tmp_path: Path) -> None:
-    signals = [
-        Signal(f"m/{i}", "m", str(i), Label("", ""), SignalKind.MEASUREMENT) for i in range(2)
-    ]
-    async with serving(keys) as server:
-        await server.write([("Count", 1.0, now(), 0)])
-        runner = Runner(
-            "m",
-            config(server.port),
-            points("Count", "Door"),
-            Scaling(signals, [0, 1]),
-            clock=EdgeClock(UtcClock()),
-            folder=tmp_path,
-        )
-
-        async def until(index: int, value: float) -> None:
-            async with asyncio.timeout(30):
-                async for read in runner.answers:
-                    mine = read.batch.signal == index
-                    if (read.batch.value[mine] == value).any():
-                        return
-
-        async with asyncio.TaskGroup() as group:
-            task = group.create_task(runner.run())
-            await until(0, 1.0)
-            await server.close()
-            async for read in runner.answers:
-                if not read.good:
-                    break
-            server.nodes = {"Fresh": "Double", "Count": "Double"}  # Door is gone
-            await server.open()
-            await server.write([("Count", 2.0, now(), 0)])
-            await until(0, 2.0)
-            async for read in runner.answers:
-                if is_bad(read.batch.status[read.batch.signal == 1]).any():
-                    break
-            task.cancel()
 
 
 class Proxy:
