@@ -16,7 +16,6 @@ from typing import Any
 
 from asyncua.common.connection import TransportLimits
 from asyncua.common.utils import Buffer, ServiceError
-from asyncua.server.binary_server_asyncio import BinaryServer, OPCUAProtocol
 from asyncua.server.internal_server import InternalServer
 from asyncua.server.internal_session import SessionState
 from asyncua.server.uaprocessor import UaProcessor
@@ -37,7 +36,6 @@ LIMITS = TransportLimits(
 """About 2 MiB in 32 chunks: a flood of chunks before log-in ends here."""
 MAX_CONNECTIONS = 50
 MAX_CONNECTIONS_PER_ADDRESS = 20
-SMALLEST_FRAME = 8
 
 _DISCOVERY = {
     ua.ObjectIds.GetEndpointsRequest_Encoding_DefaultBinary,
@@ -110,69 +108,6 @@ class Channel(UaProcessor):
         uris = names.value.get_values_for_type(x509.UniformResourceIdentifier)
         if asked.ClientDescription.ApplicationUri not in uris:
             raise ServiceError(ua.StatusCodes.BadCertificateUriInvalid)
-
-
-class Connection(OPCUAProtocol):
-    """One TCP connection; frames are cut here, so that nothing larger than a chunk is held."""
-
-    refusal: Refusal
-
-    def connection_made(self, transport: Any) -> None:
-        """Refuse one address that takes too many connections."""
-        peer = transport.get_extra_info("peername")
-        host = peer[0] if peer else None
-        same = sum(1 for other in self.clients if other.peer_name and other.peer_name[0] == host)
-        if same >= MAX_CONNECTIONS_PER_ADDRESS:
-            transport.abort()
-            return
-        super().connection_made(transport)
-        if self.processor is not None:
-            channel = Channel(self.iserver, self.transport, self.limits)
-            channel.refusal = self.refusal
-            channel.set_policies(self.policies)
-            self.processor = channel
-        self._received = bytearray()
-
-    def data_received(self, data: bytes) -> None:
-        """Hand on whole frames."""
-        if self.transport is None or self.transport.is_closing():
-            return
-        self._received += data
-        while len(self._received) >= SMALLEST_FRAME:
-            size = int.from_bytes(self._received[4:8], "little")
-            if not SMALLEST_FRAME < size <= self.limits.max_recv_buffer:
-                message = ua.ErrorMessage(
-                    ua.StatusCode(ua.StatusCodes.BadTcpMessageTooLarge), "frame too large"
-                )
-                self.transport.write(uatcp_to_binary(ua.MessageType.Error, message))
-                self.transport.close()
-                self._received.clear()
-                return
-            if len(self._received) < size:
-                return
-            frame = bytes(self._received[:size])
-            del self._received[:size]
-            super().data_received(frame)
-            if self.transport.is_closing():
-                self._received.clear()
-                return
-
-
-class Listener(BinaryServer):
-    """The listening socket, with our kind of connection."""
-
-    refusal: Refusal
-
-    def _make_protocol(self) -> OPCUAProtocol:
-        connection = Connection(
-            iserver=self.iserver,
-            policies=self._policies,
-            clients=self.clients,
-            closing_tasks=self.closing_tasks,
-            limits=self.limits,
-        )
-        connection.refusal = self.refusal
-        return connection
 
 
 class Core(InternalServer):

@@ -14,7 +14,8 @@ from asyncua.server.server import Server
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from edge.opcua.certificate import identity
-from edge.opcua.channel import LIMITS, Core, Listener
+from edge.opcua.channel import LIMITS, Core
+from edge.opcua.connection import Listener
 from edge.opcua.session import MAX_NODES, ViewSession
 from edge.opcua.space import Space
 from edge.opcua.trust import TrustStore

@@ -17,7 +17,7 @@ from asyncua.crypto.security_policies import (
     SecurityPolicyBasic256Sha256,
 )
 
-from edge.opcua import channel
+from edge.opcua import channel, connection
 from edge.opcua.certificate import identity
 from edge.opcua.trust import TrustStore
 from edge.opcua.user import Users
@@ -460,16 +460,43 @@ async def test_rubbish_ends_the_connection_and_disturbs_nobody(
     assert await client.get_namespace_array()
 
 
-async def test_one_address_gets_no_more_than_its_share_of_connections(
+async def test_who_says_nothing_gives_his_place_to_who_logs_in(
+    running: Running, client: Client, pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channel, "MAX_CONNECTIONS_PER_ADDRESS", 4)
+    silent = [await raw(running) for _ in range(3)]  # with the client in its session: full
+    greeted = await raw(running)
+    greeted[1].write(HELLO)
+    await greeted[0].read(100)
+    async with await a_client(running.url, pair) as true:
+        assert await true.get_namespace_array()
+        assert await client.get_namespace_array()  # who is in is not sent away
+    for reader, writer in silent:
+        assert await ended(reader)
+        writer.close()
+    greeted[1].close()
+
+
+async def test_one_address_gets_no_more_than_its_share_of_sessions(
+    running: Running, client: Client, pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channel, "MAX_CONNECTIONS_PER_ADDRESS", 1)
+    with pytest.raises((OSError, TimeoutError)):
+        await (await a_client(running.url, pair)).connect()
+    assert await client.get_namespace_array()
+
+
+async def test_a_connection_without_hello_or_channel_is_ended(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(channel, "MAX_CONNECTIONS_PER_ADDRESS", 3)
-    opened = [await raw(running) for _ in range(3)]
-    reader, writer = await raw(running)
-    assert await ended(reader)
-    writer.close()
-    for _, held in opened:
-        held.close()
+    monkeypatch.setattr(connection, "HELLO_S", 0.1)
+    monkeypatch.setattr(connection, "CHANNEL_S", 0.3)
+    quiet, greeting = await raw(running), await raw(running)
+    greeting[1].write(HELLO)
+    assert await ended(quiet[0])
+    assert await ended(greeting[0])
+    quiet[1].close()
+    greeting[1].close()
 
 
 async def test_who_never_logs_in_is_sent_away(
