@@ -1,14 +1,16 @@
 """What a birth makes known: alias or name of a metric -> signal of this process."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from plant.errors import DecodeError
 from plant.flow.live import SignalTable
 from plant.flow.sample import Float64, Int32, Int64, SampleBatch, Text
 from plant.wire.birth import DataType, is_internal
+from plant.wire.foreign import Measure, Measures
 from plant.wire.message import Message, Metric, TextSample
 from plant.wire.record import RECORD
 
@@ -41,7 +43,8 @@ class Scope:
     ``path`` gives a metric's path by its name, None where the signal is another node's: its data
     is left out, ``refused`` names it. ``former`` says whether a name is a signal's former one;
     such a metric without a value stands in a birth for its waiting rows alone. ``signals`` are the
-    indices of all others.
+    indices of all others. ``measure`` says how the values of a foreign node are taken; where it
+    refuses (``DecodeError``) they are left out too, and ``unfit`` says why.
     """
 
     def __init__(
@@ -50,8 +53,12 @@ class Scope:
         metrics: Sequence[Metric],
         path: Callable[[str], str | None],
         former: Callable[[str], bool],
+        measure: Callable[[str, Metric], Measure] | None = None,
     ) -> None:
         self.dead = False
+        self.unfit: list[str] = []
+        self._measure = measure
+        self._measured: dict[int, Measure] = {}
         self.refused: list[str] = []
         self._waiting: set[str] = set()
         self._names: dict[str, tuple[int, int]] = {}
@@ -68,7 +75,7 @@ class Scope:
             if metric.name == RECORD:
                 self._record = metric.alias
             elif not is_internal(metric.name) and kind in _NUMBERS | _TEXTS:
-                index = self._place(table, metric.name, path(metric.name))
+                index = self._place(table, metric, path(metric.name))
                 if metric.value is None and former(metric.name):
                     self._waiting.add(metric.name)
             self._names[metric.name] = index, kind
@@ -83,14 +90,31 @@ class Scope:
             sorted({i for n, (i, _) in self._names.items() if i >= 0 and n not in self._waiting}),
             np.int32,
         )
+        self._measures = Measures(self._measured) if self._measured else None
         self._fix = any(t in _SIGNED or t == DataType.UInt64 for t in types)
         self._order(np.array(aliases, np.int64), np.array(indices), np.array(types, np.uint8))
 
-    def _place(self, table: SignalTable, name: str, path: str | None) -> int:
+    def _place(self, table: SignalTable, metric: Metric, path: str | None) -> int:
         if path is None:
-            self.refused.append(name)
+            self.refused.append(metric.name)
             return _SKIP
-        return table.add(path)
+        if self._measure is None:
+            return table.add(path)
+        try:
+            measure = self._measure(path, metric)
+        except DecodeError as error:
+            self.unfit.append(str(error))
+            return _SKIP
+        index = table.add(path)
+        if not measure.plain:
+            self._measured[index] = measure
+        return index
+
+    def _taken(self, found: Resolved) -> Resolved:
+        """What was resolved, a foreign node's values in the terms of plant.yaml."""
+        if self._measures is None or not len(found.samples):
+            return found
+        return replace(found, samples=self._measures.apply(found.samples))
 
     def _order(self, aliases: Int64, indices: NDArray[np.int64], types: NDArray[np.uint8]) -> None:
         order = np.argsort(aliases)
@@ -107,7 +131,7 @@ class Scope:
         """The values of the birth itself."""
         nothing = Resolved(SampleBatch.empty(), np.empty(0, np.bool_), (), ())
         here = [m for m in metrics if m.name not in self._waiting] if self._waiting else metrics
-        return self._with_names(here, nothing)
+        return self._taken(self._with_names(here, nothing))
 
     def resolve(self, message: Message) -> Resolved:
         """A data message; raises ``UnknownAliasError`` when any metric of it is not known."""
@@ -125,7 +149,7 @@ class Scope:
             status, historical = status[kept], historical[kept]
         texts, records = self._resolve_texts(message.texts)
         found = Resolved(SampleBatch.of(signal, time, value, status), historical, texts, records)
-        return self._with_names(message.metrics, found) if message.metrics else found
+        return self._taken(self._with_names(message.metrics, found) if message.metrics else found)
 
     def _places(self, alias: Int64) -> NDArray[np.int64]:
         """Where each alias stands in the birth, -1 for unknown."""

@@ -34,6 +34,8 @@ from plant.wire.quota import ASKS, ASKS_S, DEVICES, NODES, Quota
 from plant.wire.topic import NAMESPACE, MessageType, NodeId, Topic, parse_topic
 from plant.wire.walk import payload_time
 
+_UNFIT = 20
+"""Of a birth so many metrics are told that do not fit plant.yaml."""
 REBORN_S = 5.0
 """After NBIRTH a device that was alive and is not born again within this is dead."""
 
@@ -208,6 +210,7 @@ class HostSession:
             message.metrics,
             partial(self.ownership.path, node.id, device),
             partial(self.ownership.is_former, node.id, device),
+            self.ownership.foreign.measure if node.ours and not node.announced else None,
         )
         scope.dead = message.dead
         node.scopes[device] = scope
@@ -226,6 +229,8 @@ class HostSession:
         ]
         if scope.refused:
             events += self._refuse(topic, _not_its_own(device or node.id.node, scope.refused))
+        for reason in scope.unfit[:_UNFIT]:
+            events += self._refuse(topic, reason)
         values = scope.births(message.metrics)
         live, stored = not scope.dead, not node.announced
         if len(values.samples) or values.texts:

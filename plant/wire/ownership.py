@@ -10,6 +10,8 @@ from types import MappingProxyType
 from plant.flow.sample import Event, Gap
 from plant.model.plant import ANALYTICS, PUBLISHERS, TWIN, Plant
 from plant.model.signal import Origin
+from plant.model.unit import known_units
+from plant.wire.foreign import Foreign
 from plant.wire.topic import NodeId
 
 STATEMENTS = frozenset({"reason", "product", "mode"})
@@ -30,6 +32,7 @@ class Ownership:
     signals  path -> the node that publishes it
     assets   asset -> its edge, "" for one without (a line)
     former   former path -> path, of signals that were renamed (``was`` in plant.yaml)
+    foreign  how values are taken of a node that is no Kaikou edge
 
     A signal that plant.yaml does not know yet is taken from the edge of its asset: that edge may
     have been started on a newer file than we were.
@@ -50,9 +53,12 @@ class Ownership:
         signals: Mapping[str, str] = _NOTHING,
         assets: Mapping[str, str] = _NOTHING,
         former: Mapping[str, str] = _NOTHING,
+        *,
+        foreign: Foreign | None = None,
     ) -> None:
         self.group = group
         self.nodes = frozenset(nodes)
+        self.foreign = Foreign((), known_units()) if foreign is None else foreign
         self._signals = signals
         self._assets = assets
         self._former = {old: new for old, new in former.items() if old not in signals}
@@ -71,6 +77,7 @@ class Ownership:
             },
             {asset.id: asset.edge or "" for asset in plant.assets.values()},
             {old: signal.path for signal in plant.signals for old in signal.was},
+            foreign=Foreign(plant.signals, plant.units),
         )
 
     def ours(self, node: NodeId) -> bool:
