@@ -11,8 +11,9 @@ that count, one told to work shortly after its part arrived (or its room came) w
 never reaches back by more than the machine's patience.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from plant.model.mode import Waiting
 from plant.model.packml import PackML
@@ -314,6 +315,21 @@ class LineCause:
         inside = held + self.places[station + 1].begun
         parts = min(max((low + high) / 2 - inside, 0.0), float(level.capacity))
         return parts, low == high
+
+    def saved(self) -> Mapping[str, Any]:
+        """All that it has to know to go on, after ``settle``: numbers, lists and mappings."""
+        return {
+            "places": [asdict(place) for place in self.places],
+            "levels": [asdict(level) for level in self.levels],
+            "settled": self._settled,
+        }
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """Go on from what was saved of the same stations."""
+        self.places = [Place(**{**p, "now": Said(**p["now"])}) for p in saved["places"]]
+        self.levels = [Level(**level) for level in saved["levels"]]
+        self._settled = saved["settled"]
+        self._said = []
 
     @property
     def reach_ms(self) -> int:

@@ -14,15 +14,15 @@ class Rise:
 
     modulus: float | None = None
     total: float = 0.0
-    _last: float | None = None
+    last: float | None = None
 
     def add(self, value: float) -> float:
         """Take the next reading; the sum so far."""
-        if self._last is not None:
-            step = value - self._last
+        if self.last is not None:
+            step = value - self.last
             if step < 0:
-                near = self.modulus is not None and self._last >= 0.9 * self.modulus
+                near = self.modulus is not None and self.last >= 0.9 * self.modulus
                 step = step + (self.modulus or 0.0) if near else value
             self.total += step
-        self._last = value
+        self.last = value
         return self.total

@@ -1,9 +1,10 @@
 """The machines of a line (or one that stands alone) fed with samples, in the order of time."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import astuple, replace
 from math import isfinite
+from typing import Any
 
 from plant.flow.live import SignalTable
 from plant.flow.status import SEVERITY
@@ -16,6 +17,14 @@ from twin.planned import Planned
 
 Row = tuple[int, float, int]
 """Signal (index into the process's table), value, status."""
+
+Saved = Mapping[str, Any]
+"""What a fold has to know to go on: numbers, lists and mappings, ready for JSON."""
+
+HOLD_TIMES = 3
+"""A machine that says nothing for so many of its shortest intervals cannot be heard."""
+
+_LONGEST_MS = 2**40
 
 STATE, GOOD, REJECT, PARTS = "state", "good_count", "reject_count", "part_count"
 
@@ -56,6 +65,14 @@ class Selector:
                 return states[value], waiting.get(value, 0)
         return 0, 0
 
+    def saved(self, place: Mapping[int, int]) -> list[list[int]]:
+        """What was heard, by the signal's place."""
+        return [[place[signal], value] for signal, value in self._value.items()]
+
+    def restore(self, saved: Iterable[Sequence[int]], signals: Sequence[int]) -> None:
+        """Take over what was saved."""
+        self._value = {signals[at]: value for at, value in saved}
+
 
 class Counter:
     """The parts that left a station, from one counter or several; None until all were Good."""
@@ -84,6 +101,19 @@ class Counter:
             return None
         return round(sum(rise.total for rise in self._rise.values()))
 
+    def saved(self, place: Mapping[int, int]) -> list[list[Any]]:
+        """How far each counter is, by the signal's place."""
+        return [
+            [place[signal], rise.total, rise.last, signal in self._silent]
+            for signal, rise in self._rise.items()
+        ]
+
+    def restore(self, saved: Iterable[Sequence[Any]], signals: Sequence[int]) -> None:
+        """Take over what was saved."""
+        self._silent = {signals[at] for at, _, _, silent in saved if silent}
+        for at, total, last, _ in saved:
+            self._rise[signals[at]].total, self._rise[signals[at]].last = total, last
+
 
 class Fold:
     """Samples in, statements out; ``machines`` in flow order, ``Said.station`` counts in them."""
@@ -98,8 +128,8 @@ class Fold:
     ) -> None:
         self.machines = list(machines)
         self.time = 0
-        self.hold_ms: int | None = None
-        """A machine that says nothing for so long is lost; None: others say when it is."""
+        self.by_rows = False
+        """Whether a machine whose rows stop is lost; otherwise others say when it is."""
         self._heard = [0] * len(machines)
         self._seen: dict[int, tuple[float, int]] = {}
         self._selectors = [Selector(a.state_rules, table) for a in machines]
@@ -119,6 +149,13 @@ class Fold:
             for listener in (one for one in several if one is not None):
                 for signal in listener.signals:
                     self._listeners.setdefault(signal, []).append((station, listener))
+        interval = {table.add(s.path): s.max_interval for a in machines for s in a.signals}
+        self.hold_ms = [_LONGEST_MS] * len(machines)
+        """So long (plant time) what a machine's rows say holds without a newer one."""
+        for signal, heard in self._listeners.items():
+            ms = round(HOLD_TIMES * 1000 * interval.get(signal, 0.0) * max(1.0, factor))
+            for station, _ in heard if ms else ():
+                self.hold_ms[station] = min(self.hold_ms[station], ms)
 
     @property
     def signals(self) -> Sequence[int]:
@@ -130,8 +167,10 @@ class Fold:
         said = self.until(time - 1)
         touched: set[int] = set()
         for signal, value, status in rows:
-            if self._seen.get(signal) == (value, status):  # the same once more
+            if not self.new(signal, value, status):
                 station = self._listeners[signal][0][0]
+                if time <= self._heard[station]:  # nor newer than what was heard of it
+                    continue
                 self._heard[station] = time
                 if not self._lost[station]:
                     continue
@@ -140,9 +179,12 @@ class Fold:
                 listener.hear(signal, value, status)
                 touched.add(station)
                 self._heard[station] = time
-                if self.hold_ms is not None:
-                    self._lost[station] = False
+                self._lost[station] = False
         return said + self._settle(time, sorted(touched)) if touched else said
+
+    def new(self, signal: int, value: float, status: int) -> bool:
+        """Whether a sample says something else than the one before."""
+        return self._seen.get(signal) != (value, status)
 
     def lose(self, time: int, station: int, lost: bool) -> list[Said]:
         """A machine can no longer be heard, or can be again."""
@@ -152,22 +194,29 @@ class Fold:
         return self._settle(time, [station])
 
     def until(self, time: int) -> list[Said]:
-        """Let time pass to ``time``: what it alone brings."""
-        said = self._silent(time)
-        cause = self._cause
-        while cause is not None and (due := min(cause.due(), default=time + 1)) <= time:
-            said += self._moded(cause.settle(due))
+        """Let time pass to ``time``: what it alone brings, in the order in which it comes.
+
+        In how many steps it passes makes no difference.
+        """
+        said: list[Said] = []
+        never, cause = time + 1, self._cause
+        while True:
+            ends, station = min(self._silences(), default=(never, 0))
+            due = min(cause.due(), default=never) if cause is not None else never
+            if min(ends, due) > time:
+                break
+            if ends <= due:
+                said += self.lose(ends, station, lost=True)
+            elif cause is not None:
+                said += self._moded(cause.settle(due))
         self.time = max(self.time, time)
         return said
 
-    def _silent(self, time: int) -> list[Said]:
-        """Whoever has said nothing for too long by ``time``."""
-        said: list[Said] = []
-        for station, heard in enumerate(self._heard if self.hold_ms is not None else ()):
-            ends = heard + (self.hold_ms or 0)
-            if heard and ends <= time:
-                said += self.lose(ends, station, lost=True)
-        return said
+    def _silences(self) -> Iterator[tuple[int, int]]:
+        """When which machine will have said nothing for too long."""
+        for station, heard in enumerate(self._heard if self.by_rows else ()):
+            if heard and not self._lost[station]:
+                yield heard + self.hold_ms[station], station
 
     @property
     def reach_ms(self) -> int:
@@ -189,6 +238,44 @@ class Fold:
         """The same, to go on with by another way."""
         shared = (self.machines, self._cause.planned if self._cause is not None else None)
         return deepcopy(self, {id(one): one for one in shared})
+
+    def saved(self) -> Saved:
+        """All that it has to know to go on; signals by their place in ``signals``."""
+        place = {signal: at for at, signal in enumerate(self._listeners)}
+        cause = self._cause
+        return {
+            "time": self.time,
+            "heard": list(self._heard),
+            "lost": list(self._lost),
+            "now": [list(told) for told in self._now],
+            "last": [list(astuple(said)) for said in self._last],
+            "mode": list(self._mode),
+            "seen": [[place[signal], *seen] for signal, seen in self._seen.items()],
+            "selectors": [s.saved(place) for s in self._selectors],
+            "counters": [c.saved(place) for c in self._counters],
+            "modes": [m.saved(place) if m is not None else [] for m in self._modes],
+            "cause": cause.saved() if cause is not None else None,
+        }
+
+    def restore(self, saved: Saved) -> None:
+        """Go on from what was saved of a fold of the same machines."""
+        signals = list(self._listeners)
+        self.time = saved["time"]
+        self._heard, self._lost = list(saved["heard"]), list(saved["lost"])
+        self._now = [(state, waiting) for state, waiting in saved["now"]]
+        self._last = [Said(*said) for said in saved["last"]]
+        self._mode = list(saved["mode"])
+        self._seen = {signals[at]: (value, status) for at, value, status in saved["seen"]}
+        for name, listeners in (
+            ("selectors", self._selectors),
+            ("counters", self._counters),
+            ("modes", self._modes),
+        ):
+            for listener, kept in zip(listeners, saved[name], strict=True):
+                if listener is not None:
+                    listener.restore(kept, signals)
+        if self._cause is not None:
+            self._cause.restore(saved["cause"])
 
     def _settle(self, time: int, touched: Sequence[int]) -> list[Said]:
         self.time = max(time, self.time)

@@ -5,7 +5,7 @@ know better now. ``Record`` compares what was told with what holds and finds the
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -49,6 +49,18 @@ class Timeline(Generic[T]):
         """When it changed, both ends included."""
         yield from self._since[bisect_left(self._since, start) : bisect_right(self._since, end)]
 
+    def steps(self, start: int) -> list[tuple[int, T]]:
+        """The steps from ``start`` on, the one that holds there included."""
+        place = max(bisect_right(self._since, start) - 1, 0)
+        return list(zip(self._since[place:], self._value[place:], strict=True))
+
+    def go_back(self, steps: Sequence[tuple[int, T]]) -> None:
+        """What was said from the first of these steps on was that, and nothing more."""
+        cut = bisect_left(self._since, steps[0][0]) if steps else 0
+        del self._since[cut:], self._value[cut:]
+        self._since += [since for since, _ in steps]
+        self._value += [value for _, value in steps]
+
     def copy(self) -> "Timeline[T]":
         """The same."""
         other: Timeline[T] = Timeline()
@@ -88,6 +100,8 @@ class Record:
         self.path = path
         self.corrected = 0
         """Rows that were told again with another value."""
+        self.told = False
+        """Whether this process told anything of it."""
         self._time: list[int] = []
         self._told: list[tuple[float, int]] = []
 
@@ -124,6 +138,18 @@ class Record:
         self._trim()
         return out
 
+    def learn(self, time: int, told: tuple[float, int]) -> bool:
+        """Take a row that an earlier process told and that is the newest; whether it is news."""
+        place = bisect_left(self._time, time)
+        if place < len(self._time) and self._time[place] == time:
+            if _alike(self._told[place], told):
+                return False
+            self._told[place] = told
+            return True
+        self._time.insert(place, time)
+        self._told.insert(place, told)
+        return True
+
     def repeat(self, time: int, now: tuple[float, int]) -> Derived:
         """The same once more, so that silence is not taken for constancy."""
         self._time.append(max(time, self.last + 1))
@@ -150,6 +176,7 @@ class Record:
         return out
 
     def _row(self, place: int) -> Derived:
+        self.told = True
         value, status = self._told[place]
         newest = place == len(self._time) - 1
         return Derived(self.path, self._time[place], value, status, newest)
@@ -158,3 +185,8 @@ class Record:
         if len(self._time) > KEPT:
             half = KEPT // 2
             del self._time[:half], self._told[:half]
+
+
+def _alike(one: tuple[float, int], other: tuple[float, int]) -> bool:
+    """Equal; a value that is no number equals another."""
+    return one == other or (one[0] != one[0] and other[0] != other[0] and one[1] == other[1])
