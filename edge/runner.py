@@ -117,6 +117,8 @@ class Runner:
         """Read until cancelled; closes ``answers`` on the way out."""
         backoff = Backoff()
         limit_s: float | None = None
+        if self._push is not None:  # what holds since before the start is vouched for anew
+            self._push.lose(self._clock.now())
         try:
             await asyncio.sleep(self._phase_s)
             while True:

@@ -5,7 +5,8 @@ everybody else's: there is no second way into the historian.
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from plant.model.plant import TWIN, Plant
 from plant.model.signal import Origin, Signal
 from plant.wire.host_event import Data
 from plant.wire.topic import NodeId
+from twin.final import LATE_MS, Snapshot
 from twin.fold import folds
 from twin.host import Host
 from twin.line import Mirror
@@ -29,11 +31,16 @@ COUNTS_S = 30.0
 COMPLETE_S = 2.0
 """How often "complete up to" is told while it moves."""
 
-WARM_MS = 8 * 3_600_000
-"""So much history the levels of the buffers start from."""
+AHEAD_MS = 86_400_000
+"""Stored rows may be so far ahead of now: of an edge whose clock is wrong."""
+
+KEEP_S = 10.0
+"""What a restart begins from is kept no more often than this (real time)."""
 
 WARM_EVENTS_MS = 400 * 86_400_000
 """So far back is looked for what people said of modes."""
+
+NONE: Mapping[str, Snapshot] = MappingProxyType({})
 
 Accept = Callable[[SampleBatch, bool], object]
 """Takes samples of the published signals, and whether they are current values."""
@@ -56,6 +63,8 @@ class Derivation:
         self._accept = accept
         self._monotonic = monotonic
         self._host: Host | None = None
+        self.run = ""
+        """The run of this process's outbox: what comes of others was told by earlier processes."""
 
     def attach(self, host: Host) -> None:
         """Begin: the host has the live table that everything follows."""
@@ -78,6 +87,15 @@ class Derivation:
             for fold, line in folds(self.plant, host.table, factor)
         ]
         self._mirror = Mirror(self.plant, host.table)
+        self._outputs = {
+            host.table.add(o.record.path): (group, at)
+            for group in self.groups
+            for at, o in enumerate(group.outputs)
+        }
+        self._missing: list[Derived] = []
+        self._next: Sequence[tuple[str, str, Snapshot]] = ()
+        self._kept: Sequence[int] = []
+        self._kept_s = 0.0
         self._wanted = np.zeros(len(host.table), np.bool_)
         self._group_of = np.full(len(host.table), -1, np.int32)
         for at, group in enumerate(self.groups):
@@ -90,20 +108,53 @@ class Derivation:
         self._complete_at = 0.0
         self._counts_at = 0.0
 
-    def warm(self, reader: HistorianReader) -> None:
-        """Take up what the machines said in the last hours; called before anything runs."""
+    def fingerprints(self) -> Mapping[str, str]:
+        """Of every group, by name: a snapshot of another one is no good."""
+        return {group.name: group.fingerprint for group in self.groups}
+
+    def warm(self, reader: HistorianReader, snapshots: Mapping[str, Snapshot] = NONE) -> None:
+        """Go on from snapshots with the rows stored since; called before anything runs."""
         assert self._host is not None  # noqa: S101 - attached before
         now = self._clock.now()
-        for event in reader.events(now - WARM_EVENTS_MS, now):
+        for event in reader.events(now - WARM_EVENTS_MS, now + AHEAD_MS):
             self._modes.hear(event)
+        oldest = now - LATE_MS
         for group in self.groups:
+            begun = group.begin(snapshots.get(group.name), now - LATE_MS)
+            self._next = [*self._next, (group.name, group.fingerprint, begun)]
+            start = begun.time + 1
+            oldest = min(start, oldest)
             paths = [self._host.table.path(int(s)) for s in group.signals]
-            rows = reader.read(paths, now - WARM_MS, now)
+            rows = reader.read(paths, start, now + AHEAD_MS)
             group.warm(
                 SampleBatch.of(
                     group.signals[rows.signal], rows.source_time, rows.value, rows.status
                 )
             )
+            start -= group.final.tail_ms
+            outputs = [o.record.path for o in group.outputs]
+            told = [reader.as_of(outputs, start), reader.read(outputs, start + 1, now + AHEAD_MS)]
+            for rows in told:
+                for at in range(len(outputs)):
+                    group.told(at, rows.take(rows.signal == at), stored=True)
+        self._missing += self._mirror.missing(reader, oldest, now + AHEAD_MS)
+
+    def keep(self) -> Sequence[tuple[str, str, Snapshot]]:
+        """What the next process begins from, where it is another than the last one given.
+
+        Called first before anything is heard; later it is a round late: what was told of the time
+        before a snapshot is durable by then.
+        """
+        if not self.groups or self._monotonic() < self._kept_s:
+            return ()
+        self._kept_s = self._monotonic() + KEEP_S
+        found = [(g.name, g.fingerprint, g.final.kept()) for g in self.groups]
+        kept, self._next = self._next or found, found
+        times = [snapshot.time for _, _, snapshot in kept]
+        if times == self._kept:
+            return ()
+        self._kept = times
+        return kept
 
     def heard(self, event: Data, queued: bool) -> None:
         """A data event; ``queued``: a row that was accepted now for the first time."""
@@ -116,6 +167,8 @@ class Derivation:
         if not len(samples) or event.row is None:
             return
         if event.node.group == self.plant.group:
+            if event.node.node == TWIN and event.row.run != self.run:
+                self._told_before(samples)
             newest = min(int(samples.source_time.max()), self._clock.now())
             for group in self.groups:
                 group.complete(event.node.node, newest)
@@ -128,6 +181,13 @@ class Derivation:
         of = self._group_of[mine.signal]
         for at in {*of.tolist()} - {-1}:
             self.groups[at].add(mine if (of == at).all() else mine.take(of == at))
+
+    def _told_before(self, samples: SampleBatch) -> None:
+        """Rows that an earlier process told and that waited in its outbox."""
+        for signal in np.unique(samples.signal).tolist():
+            group, at = self._outputs.get(signal, (None, 0))
+            if group is not None:
+                group.told(at, samples.take(samples.signal == signal))
 
     def _state_mode(self, event: Event) -> None:
         """A person said what a machine is used for: what was told since then is made right."""
@@ -143,6 +203,9 @@ class Derivation:
         now, mono = self._clock.now(), self._monotonic()
         settled = mono - self._mono > SETTLE_S
         out = list(self._link_signals(now, mono))
+        if self._missing:
+            self._publish(self._missing, live=False)
+            self._missing = []
         for group in self.groups:
             self._publish_states(group.tick(now, self._host.live, self.links.lost, settled))
             self._publish_states(group.settle(now, mono))

@@ -13,6 +13,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from math import isnan
 from typing import Any
 
 from plant.flow.sample import SampleBatch
@@ -90,7 +91,7 @@ class Final:
             if time <= oldest:
                 self.too_late += 1
                 continue
-            place = bisect_left(self._rows, row[:2])  # type: ignore[arg-type]
+            place = bisect_left(self._rows, row[:2])
             if place < len(self._rows) and self._rows[place][:2] == row[:2]:
                 if _same(self._rows[place], row):
                     continue
@@ -165,14 +166,14 @@ class Final:
 
     # -------------------------------------------------------------------------------- restarts
 
-    def begin(self, snapshot: Snapshot | None, time: int) -> int:
-        """Go on from a snapshot, or begin at ``time`` with nothing; the time of the first row."""
+    def begin(self, snapshot: Snapshot | None, time: int) -> Snapshot:
+        """Go on from a snapshot, or begin at ``time`` with nothing; from which one."""
         if snapshot is None:
             self.folded = max(self.folded, time)
             snapshot = self._snapshot()
         self._snapshots = [snapshot]
         self._begin(snapshot)
-        return snapshot.time + 1
+        return snapshot
 
     def kept(self) -> Snapshot:
         """The snapshot to begin from after a restart; what lies before it is forgotten."""
@@ -187,5 +188,4 @@ class Final:
 
 def _same(one: _Row, other: _Row) -> bool:
     """Equal in value and status; one that is no number equals another."""
-    values = one[2] == other[2] or (one[2] != one[2] and other[2] != other[2])
-    return values and one[3] == other[3]
+    return one[3] == other[3] and (one[2] == other[2] or (isnan(one[2]) and isnan(other[2])))

@@ -128,6 +128,8 @@ class Fold:
     ) -> None:
         self.machines = list(machines)
         self.time = 0
+        self.rules: Sequence[object] = (_rules(machines), line, planned, factor)
+        """All that decides what follows from samples."""
         self.by_rows = False
         """Whether a machine whose rows stop is lost; otherwise others say when it is."""
         self._heard = [0] * len(machines)
@@ -236,7 +238,11 @@ class Fold:
 
     def copy(self) -> "Fold":
         """The same, to go on with by another way."""
-        shared = (self.machines, self._cause.planned if self._cause is not None else None)
+        shared = (
+            self.machines,
+            self.rules,
+            self._cause.planned if self._cause is not None else None,
+        )
         return deepcopy(self, {id(one): one for one in shared})
 
     def saved(self) -> Saved:
@@ -322,6 +328,17 @@ class Fold:
             else self._last
         )
         return found
+
+
+def _rules(machines: Sequence[Asset]) -> Sequence[object]:
+    return [
+        (
+            (a.id, a.edge, a.cycle_s, a.state_rules, a.mode_rules),
+            [(s.path, s.modulus) for s in counters(a)],
+            [(s.path, s.max_interval) for s in a.signals],
+        )
+        for a in machines
+    ]
 
 
 def folds(plant: Plant, table: SignalTable, factor: float = 1.0) -> list[tuple[Fold, Line | None]]:

@@ -1,12 +1,14 @@
 """Counts that a line takes over from its last gauge."""
 
 from collections.abc import Iterator, Mapping
+from math import inf
 
 from plant.flow.live import LiveTable, SignalTable
+from plant.flow.port import HistorianReader
 from plant.flow.sample import SampleBatch
 from plant.model.plant import Plant
 from twin.fold import GOOD, REJECT
-from twin.timeline import Derived
+from twin.timeline import Derived, alike
 
 
 def mirrored(plant: Plant) -> Mapping[str, str]:
@@ -25,6 +27,7 @@ class Mirror:
     """Takes over counters row by row, at their own times, historical ones too."""
 
     def __init__(self, plant: Plant, table: SignalTable) -> None:
+        self._table = table
         self._to = {table.add(source): target for source, target in mirrored(plant).items()}
         self._untold = dict(self._to)
 
@@ -41,6 +44,23 @@ class Mirror:
                 yield Derived(path, int(samples.source_time[i]), value, status)
                 if not historical:
                     self._untold.pop(index, None)
+
+    def missing(self, reader: HistorianReader, start: int, end: int) -> Iterator[Derived]:
+        """The line's rows that an earlier process did not tell of stored rows from start to end."""
+        for index, path in self._to.items():
+            rows = reader.read([self._table.path(index)], start, end)
+            told = reader.read([path], start, end)
+            columns = (rows.source_time, rows.value, rows.status)
+            there = dict(
+                zip(
+                    told.source_time.tolist(),
+                    zip(told.value.tolist(), told.status.tolist(), strict=True),
+                    strict=True,
+                )
+            )
+            for time, value, status in zip(*(c.tolist() for c in columns), strict=True):
+                if not alike(there.get(time, (inf, 0)), (value, status)):
+                    yield Derived(path, time, value, status)
 
     def held(self, live: LiveTable, since: int) -> Iterator[Derived]:
         """What stood before this process began, at ``since``, and comes in no row soon."""

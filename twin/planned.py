@@ -30,6 +30,10 @@ class Planned:
         self._first = self._last = 0
         self._edges: list[int] = []
 
+    def __repr__(self) -> str:
+        """Of what it follows."""
+        return f"Planned({self._calendar!r}, {self._zone.key!r})"
+
     def at(self, time: int) -> bool:
         """Whether work is planned then."""
         self._reach(time)

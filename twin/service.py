@@ -5,9 +5,9 @@ import logging
 from collections.abc import Callable
 from functools import partial
 
-from plant.errors import ConfigError
+from plant.errors import ConfigError, Unavailable
 from plant.flow.port import HistorianWriter, Ports
-from plant.flow.supervisor import Supervisor
+from plant.flow.supervisor import Supervisor, Transition
 from plant.model.plant import TWIN, Plant
 from plant.outbox.uplink import Uplink
 from twin.copy import Copy
@@ -16,6 +16,7 @@ from twin.host import Host
 from twin.kpi.current import CurrentFigures
 from twin.recorded import Recorded
 from twin.request import Requests
+from twin.resume import Resume
 from twin.statement import Vocabulary
 from twin.transfer.follow import identity
 
@@ -76,10 +77,14 @@ async def _serve(plant: Plant, ports: Ports, writer: HistorianWriter) -> None:
     uplink.on_command = requests.on_command
     host = Host(plant, plant.broker, writer, clock, derivation.heard, recorded)
     derivation.attach(host)
+    derivation.run = uplink.outbox.current
+    resume, keeping = Resume(ports.data), Transition("states to go on from")
     if ports.reader is not None:
         reader = ports.reader()
         try:
-            await asyncio.to_thread(derivation.warm, reader)
+            snapshots = resume.read(derivation.fingerprints())
+            await asyncio.to_thread(derivation.warm, reader, snapshots)
+            await _keep(derivation, resume, keeping)
         finally:
             reader.close()
     figures = CurrentFigures(plant, clock, ports.reader, derivation.tell) if ports.reader else None
@@ -94,7 +99,7 @@ async def _serve(plant: Plant, ports: Ports, writer: HistorianWriter) -> None:
             if copy is not None:
                 supervisor.source("copy", copy.run)
             supervisor.source("requests", requests.run)
-            supervisor.source("derive", partial(_derive, derivation))
+            supervisor.source("derive", partial(_derive, derivation, resume, keeping))
             if figures is not None:
                 supervisor.source("figures", figures.run)
             supervisor.start("end", partial(_end, supervisor, host, uplink, commits))
@@ -115,10 +120,24 @@ def _copy(plant: Plant, ports: Ports, writer: HistorianWriter) -> Copy | None:
     return Copy(ports.reader, opener, identity(writer), ports.clock)
 
 
-async def _derive(derivation: Derivation) -> None:
+async def _derive(derivation: Derivation, resume: Resume, keeping: Transition) -> None:
     while True:
         await asyncio.sleep(DERIVE_S)
         derivation.tick()
+        await _keep(derivation, resume, keeping)
+
+
+async def _keep(derivation: Derivation, resume: Resume, keeping: Transition) -> None:
+    """Write down what a restart begins from, where that is another than before."""
+    kept = derivation.keep()
+    if not kept:
+        return
+    try:
+        await asyncio.to_thread(resume.write, kept)
+    except Unavailable as error:
+        keeping.down(error)
+    else:
+        keeping.up()
 
 
 async def _end(

@@ -26,6 +26,7 @@ from twin.cause import Said
 from twin.final import NEVER, Final, Snapshot
 from twin.fold import Fold, Row
 from twin.output import UNKNOWN_STATUS, OfLine, OfMachine, Output, View
+from twin.resume import fingerprint
 from twin.stated import StatedModes
 from twin.timeline import Derived, Holds
 
@@ -243,7 +244,7 @@ class Group:
             return
         self._now = view = self.final.view.copy()
         view.fold.by_rows = False
-        view.take(view.hear([(time, row) for time, *row in waiting]), 0)
+        view.take(view.hear([(row[0], row[1:]) for row in waiting]), 0)
         self._begin()
 
     # -------------------------------------------------------------------------------- restarts
@@ -253,12 +254,17 @@ class Group:
         """Of the line, or of the machine that stands alone."""
         return self._line.id if self._line is not None else self.machines[0].id
 
-    def begin(self, snapshot: Snapshot | None, time: int) -> int:
-        """Go on from a snapshot, or begin at ``time`` with nothing; from when rows are needed."""
-        start = self.final.begin(snapshot, time)
+    @property
+    def fingerprint(self) -> str:
+        """Of all that decides what these machines' rows say."""
+        cause = (self._line, self._slack_ms, self._repeat_ms)
+        return fingerprint(self.final.view.fold.rules, cause)
+
+    def begin(self, snapshot: Snapshot | None, time: int) -> Snapshot:
+        """Go on from a snapshot, or from one of ``time`` that knows nothing; which one it is."""
         if snapshot is not None:  # whatever was told since then is looked at again
-            self._unsure = start - self.final.tail_ms
-        return start
+            self._unsure = snapshot.time - self.final.tail_ms
+        return self.final.begin(snapshot, time)
 
     def warm(self, samples: SampleBatch) -> None:
         """Take up the stored rows since ``begin``, silently; called before anything runs."""
@@ -274,14 +280,16 @@ class Group:
             self._frontier = max(frontier - self.final.view.fold.reach_ms, 0)
         self._resume()
 
-    def told(self, path: str, rows: SampleBatch) -> None:
-        """Rows that an earlier process told of one of the outputs, as they are stored."""
-        for output in self.outputs:
-            if output.record.path == path:
-                columns = (rows.source_time, rows.value, rows.status)
-                for time, value, status in zip(*(c.tolist() for c in columns), strict=True):
-                    if output.record.learn(time, (value, status)):
-                        self._unsure = min(self._unsure, time)
+    def told(self, output: int, rows: SampleBatch, *, stored: bool = False) -> None:
+        """Rows that an earlier process told of one of the outputs, in the order of their telling.
+
+        ``stored``: they are the newest that the historian has, taken up before anything runs.
+        """
+        record = self.outputs[output].record
+        columns = (rows.source_time, rows.value, rows.status)
+        for time, value, status in zip(*(c.tolist() for c in columns), strict=True):
+            if record.learn(time, (value, status)) and not stored:
+                self._unsure = min(self._unsure, time)
 
     def _edge_of(self, signals: Int32) -> list[str]:
         """The edges that signals come from."""

@@ -7,6 +7,7 @@ know better now. ``Record`` compares what was told with what holds and finds the
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from math import isnan
 from typing import Generic, TypeVar
 
 KEPT = 20_000
@@ -142,7 +143,7 @@ class Record:
         """Take a row that an earlier process told and that is the newest; whether it is news."""
         place = bisect_left(self._time, time)
         if place < len(self._time) and self._time[place] == time:
-            if _alike(self._told[place], told):
+            if alike(self._told[place], told):
                 return False
             self._told[place] = told
             return True
@@ -187,6 +188,6 @@ class Record:
             del self._time[:half], self._told[:half]
 
 
-def _alike(one: tuple[float, int], other: tuple[float, int]) -> bool:
+def alike(one: tuple[float, int], other: tuple[float, int]) -> bool:
     """Equal; a value that is no number equals another."""
-    return one == other or (one[0] != one[0] and other[0] != other[0] and one[1] == other[1])
+    return one[1] == other[1] and (one[0] == other[0] or (isnan(one[0]) and isnan(other[0])))
