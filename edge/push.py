@@ -141,8 +141,8 @@ class Restatement:
         self._texts_at = None
         if vouched is None:
             return parts
-        if self._lost.any() and clock_s - self._alive_at >= _SETTLE_S:
-            back = np.flatnonzero(self._lost & self._held)
+        back = np.flatnonzero(self._lost & self._held)
+        if len(back) and clock_s - self._alive_at >= _SETTLE_S:
             self._lost[back] = False
             self._texts_at = now
             parts.append(self._rows(back, now, now))

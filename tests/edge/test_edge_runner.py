@@ -387,3 +387,34 @@ async def test_sources_start_one_after_the_other(stagger: float, tmp_path: Path)
         await until(runner, lambda _: True)
         task.cancel()
     assert script.began[0] == pytest.approx(0.2 * stagger)
+
+
+def test_a_point_that_says_nothing_keeps_no_other_from_being_stated_again() -> None:
+    push, clock = _pushed(2)
+    push.lose(NOW - 60_000)
+    push.add(SampleBatch.of([0], [NOW], [12.5]), NOW)
+    stated = []
+    for second in range(1, 5):
+        clock[0] = float(second)
+        stated += push.add(SampleBatch.empty(), NOW + 1_000 * second).signal.tolist()
+    assert stated == [0] * 4
+
+
+@in_virtual_time
+async def test_what_holds_since_before_the_start_is_stated_at_the_start(tmp_path: Path) -> None:
+    """The row of its own old time says nothing of now; nobody waits for max_interval."""
+
+    class Pushing(Script):
+        async def read(self) -> Answer:
+            self.reads += 1
+            if self.reads > 1:
+                await asyncio.sleep(1.0)
+                return Answer(SampleBatch.empty())
+            began = UtcClock().now() - 600_000
+            return Answer(SampleBatch.of([0, 1], began, [1.0, 2.0]))
+
+    async with running(Pushing(poll_ms=0), tmp_path) as runner:
+        read = await until(runner, lambda r: len(r.batch) > 0)
+        old, now = read.batch.source_time[:2], read.batch.source_time[2:]
+        assert read.batch.value.tolist() == [1.0, 2.0, 1.0, 2.0]
+        assert (now - old > 590_000).all()

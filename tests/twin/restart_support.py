@@ -94,8 +94,8 @@ def played(plant, log, end, kills=(), chance=None):
                 live = said.live and twin is not None
                 disk.rows.append(Waiting("edge1", batch, events, live))
         if twin is not None:
-            twin.work(chance if now < end else None)
             twin.tick(now)
+            twin.work(chance if now < end else None)
     for _ in range(3):
         twin.work()
     return disk.store

@@ -122,6 +122,7 @@ def test_what_holds_since_long_is_known_when_it_is_heard(plant):
     disk.rows.append(Waiting("edge1", SampleBatch.of([at], [old], [2.0])))
     disk.rows.append(Waiting("edge1", SampleBatch.of([at], [START + STEP - 500], [2.0])))
     for now in range(START + STEP, START + 120_000, STEP):
+        twin.tick(now - 1)
         twin.work()
         twin.tick(now)
         assert twin.derivation.groups[0].states["saw"] == PackML.Execute
