@@ -39,6 +39,7 @@ ua: Any = _ua
 SESSION_S = 120.0
 """For so long the server shall keep our session and what it queues while we are away."""
 _GOODBYE_S = 0.7
+_PATIENCE = 3
 _LARGEST_FRAME = 16 << 20
 _LARGEST_MESSAGE = 64 << 20
 _UNREADABLE = (
@@ -101,6 +102,9 @@ class Link:
         self._trust = Trust(config, folder)
         self._protocol: _Frames | None = None
         self._session_asked = False
+        self._hung_up = 0
+        self._patience = 1
+        """So often the server may hang up instead of opening the channel."""
         self._renew_at = 0.0
         self._started: Any = None
         """When the server began, as it says."""
@@ -130,6 +134,7 @@ class Link:
                     await self._trust.secure(self._client)
                 await self._connect()
                 await self._begin_session()
+                self._trust.keep()
                 self._started = await self._start_time()
         except (OSError, TimeoutError, Away) as error:
             raise Unavailable(f"{self.url}: {_said(error)}") from error
@@ -143,6 +148,7 @@ class Link:
         await client.create_session()
         await client.activate_session(username=client._username, password=client._password)
         self.session_s = max(1.0, client.session_timeout / 1000)
+        self._patience = _PATIENCE
 
     async def resume(self) -> None:
         """Take the session up again on a new connection.
@@ -250,10 +256,13 @@ class Link:
         try:
             await client.open_secure_channel()
         except (AssertionError, ConnectionError, UaError) as error:
+            self._hung_up += 1
+            passing = isinstance(error, ConnectionError) and self._hung_up < self._patience
             problem = self._trust.problem(error, at_channel=True)
-            if problem:
+            if problem and not passing:
                 raise Unavailable(f"{self.url}: {problem}") from error
             raise
+        self._hung_up = 0
         self._renew_later()
 
     def _renew_later(self) -> None:

@@ -42,8 +42,6 @@ _LISTEN_S = 1.0
 _MISSING_FIRST_S, _MISSING_LAST_S = 5.0, 60.0
 _AGAIN_FIRST_S, _AGAIN_LAST_S = 0.25, 4.0
 _LOOK_S = 0.1
-_REFUSED = 3
-"""Refusals of the channel after a loss; then it is another server than before."""
 _SLOWER = 2.0
 
 

@@ -57,6 +57,8 @@ class Trust:
         self._place = folder / "opcua_client"
         self._uri = f"urn:{socket.gethostname()}:kaikou:edge"
         self._shown = b""
+        given = config.server_certificate
+        self._accepted = Path(given or self._place / (re.sub(r"\W+", "_", config.url) + ".der"))
         if config.certificate is not None and config.private_key is not None:
             self.own, self._key = Path(config.certificate), Path(config.private_key)
         else:
@@ -75,7 +77,7 @@ class Trust:
         return False
 
     def compare(self, endpoints: Sequence[Any]) -> None:
-        """Look whether the server shows the certificate that we know; the first one is kept.
+        """Look whether the server shows the certificate that we know, if we know one.
 
         Raises
         ------
@@ -85,12 +87,23 @@ class Trust:
         offered = Client.find_endpoint(endpoints, _MODE, _POLICY.URI)
         chain = bytes(offered.ServerCertificate or b"")
         self._shown = x509.load_der_x509_certificate(_first(chain)).public_bytes(Encoding.DER)
-        given = self._config.server_certificate
-        accepted = Path(given or self._place / (re.sub(r"\W+", "_", self._config.url) + ".der"))
         try:
-            _compare(accepted, self._shown, first=given is None)
+            if self._config.server_certificate is None and not self._accepted.exists():
+                return
+            known = load(self._accepted).public_bytes(Encoding.DER)
         except (OSError, ValueError) as error:
-            raise Unavailable(f"the server's certificate {accepted}: {error}") from error
+            raise Unavailable(f"the server's certificate {self._accepted}: {error}") from error
+        if known != self._shown:
+            raise Unavailable(
+                f"the server shows another certificate than {self._accepted}; "
+                "if that is right, remove the file, or name the new one in server_certificate"
+            )
+
+    def keep(self) -> None:
+        """Keep the first certificate a server showed, after it has proved that it is its own."""
+        if self._shown and not self._accepted.exists():
+            self._accepted.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(self._accepted, self._shown)
 
     async def secure(self, client: Client) -> None:
         """Set the policy for the connections to come."""
@@ -117,10 +130,12 @@ class Trust:
             return ""
         if code is not None and code not in _UNTRUSTED:
             return ""
-        told = f" ({type(error).__name__})" if code is not None else ""
+        if code is None:
+            told = "the server hung up when it was shown our certificate and does not trust it yet"
+        else:
+            told = f"the server does not trust our certificate ({type(error).__name__})"
         return (
-            f"the server does not trust our certificate{told}: "
-            f"give {self.own} to its administrator to be trusted "
+            f"{told}: give {self.own} to its administrator to be trusted "
             f"(SHA-1 {thumbprint(self.own)})"
         )
 
@@ -130,15 +145,3 @@ def _first(chain: bytes) -> bytes:
     if len(chain) > 4 and chain[:2] == b"\x30\x82":
         return chain[: 4 + int.from_bytes(chain[2:4], "big")]
     return chain
-
-
-def _compare(accepted: Path, shown: bytes, *, first: bool) -> None:
-    if not accepted.exists() and first:
-        accepted.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(accepted, shown)
-        return
-    if load(accepted).public_bytes(Encoding.DER) != shown:
-        raise Unavailable(
-            f"the server shows another certificate than {accepted}; "
-            "if that is right, remove the file, or name the new one in server_certificate"
-        )
