@@ -41,7 +41,8 @@ from bench.rig import (
     write_plant,
 )
 from deploy.kinds import kinds
-from gateway.person import People, Right
+from gateway.person import People
+from gateway.role import Right
 from plant.flow.port import HistorianReader
 from plant.model.load import load
 

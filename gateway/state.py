@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from fastapi import Depends, HTTPException, Request, status
 from starlette.requests import HTTPConnection
 
-from gateway.history import History
-from gateway.person import People, Person, Right
+from gateway.history import Asking, History
+from gateway.person import People
+from gateway.role import Person, Right
 from gateway.statement import Statements
 from gateway.stream import Stream
+from gateway.turn import Turns
+from gateway.watcher import Watchers
 from plant.flow.clock import Clock
 from plant.flow.live import LiveTable
 from plant.model.plant import Plant
@@ -20,7 +23,11 @@ COOKIE = "kaikou_session"
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Held by the application, one a process."""
+    """Held by the application, one a process.
+
+    shown    the paths of all signals that are not hidden
+    hashing  turns at argon2, which takes 64 MiB and a core
+    """
 
     plant: Plant
     clock: Clock
@@ -31,6 +38,9 @@ class State:
     people: People
     stream: Stream
     statements: Statements
+    watchers: Watchers
+    hashing: Turns
+    shown: frozenset[str]
     refused: Callable[[], int] = lambda: 0
     dropped: Callable[[], int] = lambda: 0
 
@@ -56,6 +66,12 @@ def whoever(connection: HTTPConnection) -> Person | None:
     return state(connection).people.whose(token) if token else None
 
 
+def asking(request: Request) -> Asking:
+    """The historian in the turn of whoever sent a request, for routes behind the log-in."""
+    person: Person = request.state.person
+    return Asking(state(request).history, person.name, request.is_disconnected)
+
+
 def same_origin(connection: HTTPConnection) -> bool:
     """Whether a browser sent it from our own pages (no Origin: not a browser's cross-site)."""
     origin = connection.headers.get("origin")
@@ -73,6 +89,7 @@ def need(right: Right) -> Callable[[Request], Person]:
             raise HTTPException(status.HTTP_403_FORBIDDEN, "sent from another site")
         if right not in found.rights:
             raise HTTPException(status.HTTP_403_FORBIDDEN, f"needs the right {right.value!r}")
+        request.state.person = found
         return found
 
     return person
@@ -82,3 +99,5 @@ VIEWER = Depends(need(Right.VIEWER))
 """A route for everybody who is logged in."""
 OPERATOR = Depends(need(Right.OPERATOR))
 """A route for who runs the machines: operators and engineers."""
+ADMIN = Depends(need(Right.ADMIN))
+"""A route for who keeps accounts."""

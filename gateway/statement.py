@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gateway.history import History
+from gateway.turn import TooMany
 from plant.errors import Rejected, Unavailable
 from plant.flow.port import HistorianReader
 from plant.flow.rate import Rate
@@ -64,17 +65,17 @@ class Statements:
         reply = await self._asker.ask(kind, asset, person, {**data, "start": start})
         if not reply.ok:
             raise Unavailable(reply.error) if reply.again else Rejected(reply.error)
-        return Said(reply.said, await self._readable(reply, start))
+        return Said(reply.said, await self._readable(person, reply, start))
 
-    async def _readable(self, reply: Reply, start: int) -> bool:
+    async def _readable(self, person: str, reply: Reply, start: int) -> bool:
         def shown(reader: HistorianReader) -> bool:
             return any(e.data.get("said") == reply.said for e in reader.events(start, start + 1))
 
         try:
             async with asyncio.timeout(READABLE_S):
                 while True:
-                    if await self._history.ask(shown):
+                    if await self._history.ask(shown, who=person):
                         return True
                     await asyncio.sleep(_LOOK_S)
-        except (TimeoutError, Unavailable):
+        except (TimeoutError, TooMany, Unavailable):
             return False

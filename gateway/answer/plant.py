@@ -1,4 +1,4 @@
-"""The plant, its people, and how the gateway does."""
+"""The plant, and how the gateway does."""
 
 from gateway.answer.base import Answer, LabelAnswer, label
 from plant.model.plant import Asset, Line, Plant
@@ -74,13 +74,6 @@ class PlantAnswer(Answer):
     lines: list[LineAnswer]
     assets: list[AssetAnswer]
     edges: list[EdgeAnswer]
-
-
-class PersonAnswer(Answer):
-    """Who is logged in."""
-
-    name: str
-    rights: list[str]
 
 
 class HealthAnswer(Answer):

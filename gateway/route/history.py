@@ -26,7 +26,7 @@ from gateway.query import (
     number,
     wrong,
 )
-from gateway.state import VIEWER, state
+from gateway.state import VIEWER, asking, state
 from gateway.stream import encode
 from plant.flow.port import HistorianReader, Series
 from plant.flow.sample import SampleBatch
@@ -60,7 +60,7 @@ async def history(
     kaikou = state(request)
     kind = number(kaikou, path).kind
     start, end, known_at = times.start, times.until(kaikou), times.known_at
-    trend = await kaikou.history.ask(lambda r: r.trend(path, start, end, px, known_at))
+    trend = await asking(request).ask(lambda r: r.trend(path, start, end, px, known_at))
     return _json(
         {
             "path": path,
@@ -96,7 +96,7 @@ async def aggregate(
     start, end, known_at = times.start, times.until(kaikou), times.known_at
     if (end - start) / width_ms > MAX_BUCKETS:
         raise wrong(f"more than {MAX_BUCKETS} buckets; choose a greater width_ms")
-    found = await kaikou.history.ask(
+    found = await asking(request).ask(
         lambda r: r.aggregate(path, start, end, width_ms, known_at), long=times.long
     )
     columns = {
@@ -141,7 +141,7 @@ async def interpolated(
             "status": found.status.reshape(len(path), moments),
         }
 
-    return _json(await kaikou.history.ask(answer, long=times.long))
+    return _json(await asking(request).ask(answer, long=times.long))
 
 
 @router.get("/as-of", response_model=AsOfAnswer)
@@ -164,7 +164,7 @@ async def as_of(
     else:
         signals = [s for s in kaikou.plant.signals if not s.hidden]
         paths = [s.path for s in signals if s.kind is not SignalKind.TEXT]
-    rows = await kaikou.history.ask(lambda r: r.as_of(paths, at, known_at))
+    rows = await asking(request).ask(lambda r: r.as_of(paths, at, known_at))
     return _json({"at": at, "known_at": known_at, "paths": paths, **_filled(rows, len(paths))})
 
 
@@ -183,7 +183,7 @@ def _filled(rows: SampleBatch, count: int) -> dict[str, Any]:
 async def gaps(request: Request, times: Range) -> list[GapAnswer]:
     """Records of missing samples: which, how many, why."""
     span = times.start, times.end, times.known_at
-    found = await state(request).history.ask(lambda r: r.gaps(*span))
+    found = await asking(request).ask(lambda r: r.gaps(*span))
     return [GapAnswer(**{**asdict(gap), "signals": list(gap.signals)}) for gap in found]
 
 
@@ -198,7 +198,7 @@ async def events(
 ) -> list[EventAnswer]:
     """What happened, oldest first."""
     span = times.start, times.end, times.known_at
-    found = await state(request).history.ask(lambda r: r.events(*span))
+    found = await asking(request).ask(lambda r: r.events(*span))
     return [
         EventAnswer(time=e.time, asset=e.asset, kind=e.kind, data=dict(e.data))
         for e in found

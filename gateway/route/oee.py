@@ -21,7 +21,7 @@ from gateway.query import (
     check_range,
     machine,
 )
-from gateway.state import VIEWER, state
+from gateway.state import VIEWER, asking, state
 from plant.flow.port import HistorianReader
 from twin.calendar import shifts as shifts_between
 from twin.kpi.line import line_kpis
@@ -81,4 +81,4 @@ async def oee(request: Request, asset: AssetId, times: Range, by: Rows = "range"
         return OeeAnswer(asset=asset, line=False, constraint=None, rows=rows)
 
     question = of_line if asset in plant.lines else of_machine
-    return await kaikou.history.answer(question, long=times.long)
+    return await asking(request).answer(question, long=times.long)

@@ -16,7 +16,7 @@ from gateway.query import (
     wrong,
 )
 from gateway.run import read_states
-from gateway.state import VIEWER, state
+from gateway.state import VIEWER, asking, state
 from plant.flow.port import HistorianReader
 from plant.model.signal import SignalKind
 from twin.kpi.run import runs as machine_runs
@@ -36,7 +36,7 @@ async def states(request: Request, path: Path, times: Range) -> Response:
         found = read_states(reader, path, start, end, known_at)
         return StatesAnswer(path=path, runs=[RunAnswer(**asdict(run)) for run in found])
 
-    return await kaikou.history.answer(answer, long=times.long)
+    return await asking(request).answer(answer, long=times.long)
 
 
 @router.get("/runs", response_model=RunsAnswer)
@@ -55,4 +55,4 @@ async def runs(request: Request, asset: AssetId, times: Range) -> Response:
         found = machine_runs(reader, plant, asset, start, end, known_at=known_at)
         return runs_answer(plant, asset, found)
 
-    return await kaikou.history.answer(answer, long=times.long)
+    return await asking(request).answer(answer, long=times.long)

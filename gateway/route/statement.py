@@ -16,9 +16,9 @@ from gateway.answer.statement import (
     SaidAnswer,
     Statement,
 )
-from gateway.person import Person
 from gateway.query import HISTORY_REFUSALS, At, KnownAt, wrong
-from gateway.state import OPERATOR, VIEWER, state
+from gateway.role import Person
+from gateway.state import OPERATOR, VIEWER, asking, state
 from gateway.statement import TooOften
 from plant.errors import Rejected
 from twin.kpi.statement import made_at, modes_at
@@ -68,7 +68,7 @@ async def made(request: Request, at: At = None, known_at: KnownAt = None) -> lis
     """
     kaikou = state(request)
     moment = kaikou.clock.now() if at is None else at
-    found = await kaikou.history.ask(lambda r: made_at(r, kaikou.plant, moment, known_at))
+    found = await asking(request).ask(lambda r: made_at(r, kaikou.plant, moment, known_at))
     return [
         MadeAnswer(asset=id, product=s.word, start=s.start, person=s.person, said=s.said)
         for id, s in found.items()
@@ -86,7 +86,7 @@ async def modes(request: Request, at: At = None, known_at: KnownAt = None) -> li
     """The modes that people stated and that hold at a moment; they beat the machine's signal."""
     kaikou = state(request)
     moment = kaikou.clock.now() if at is None else at
-    found = await kaikou.history.ask(lambda r: modes_at(r, kaikou.plant, moment, known_at))
+    found = await asking(request).ask(lambda r: modes_at(r, kaikou.plant, moment, known_at))
     return [
         ModeAnswer(
             asset=id,

@@ -204,9 +204,13 @@ class Plant:
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """Where people reach the plant. Beyond loopback only behind TLS."""
+    """Where people reach the plant. Beyond loopback only behind TLS.
+
+    proxies  addresses of reverse proxies, whose word on whom they speak for is believed
+    """
 
     host: str = "127.0.0.1"
     port: int = 8080
     tls_cert: str | None = None
     tls_key: str | None = None
+    proxies: tuple[str, ...] = ()

@@ -5,9 +5,11 @@ kept as given here and validated by the room's own class in ``resolve``.
 """
 
 from datetime import date
+from ipaddress import ip_address
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -26,6 +28,14 @@ Slug = Annotated[
     StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=64),
     Field(description="letters, digits, underscore; starts with a letter (also an AAS idShort)"),
 ]
+
+
+def _address(text: str) -> str:
+    """An IP address, as it is written shortest."""
+    return str(ip_address(text))
+
+
+Address = Annotated[str, AfterValidator(_address), Field(description="an IP address")]
 
 
 class Shape(BaseModel):
@@ -121,6 +131,7 @@ class GatewayShape(Shape):
     port: Port = 8080
     tls_cert: str | None = None
     tls_key: str | None = None
+    proxies: tuple[Address, ...] = ()
 
 
 class EdgeShape(Shape):

@@ -13,7 +13,8 @@ from argon2 import PasswordHasher
 from edge.adapters import KINDS as SOURCES
 from edge.conditioning import KINDS as CONDITIONS
 from gateway import service
-from gateway.person import People, Right
+from gateway.person import People
+from gateway.role import Right
 from plant.flow.clock import plant_clock
 from plant.flow.port import Commit, HistorianReader, Ports, Series
 from plant.flow.sample import Event, Gap, SampleBatch

@@ -12,6 +12,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 
 from gateway import service
+from gateway.connection import Connections
 from plant.errors import Unavailable
 from plant.flow.clock import plant_clock
 from plant.flow.port import Ports
@@ -205,7 +206,7 @@ async def test_a_taken_port_is_one_clear_line(rig: Rig, tmp_path: Path) -> None:
 
 
 async def test_no_answer_waits_for_an_acknowledgement() -> None:
-    listener = service.listen(Gateway(port=0))
+    listener = service.listen(Gateway(port=0), Connections())
     delay: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     class Peer(asyncio.Protocol):

@@ -10,6 +10,7 @@ import pytest
 
 from gateway import history
 from gateway.history import History
+from gateway.turn import TooMany
 from plant.errors import Unavailable
 from plant.flow.status import StatusCode
 from tests.gateway.conftest import HOUR, Rig
@@ -162,14 +163,45 @@ async def test_every_question_needs_a_log_in(rig: Rig) -> None:
 async def test_a_long_question_keeps_nobody_and_too_many_are_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(history, "WAITING", 2)
     released = threading.Event()
     asked = History(lambda: SimpleNamespace(close=lambda: None))
     long = [asyncio.create_task(asked.ask(lambda _: released.wait(), long=True)) for _ in range(3)]
-    assert await asked.ask(lambda _: "at once") == "at once"
-    monkeypatch.setattr(history, "WAITING", 3)
-    with pytest.raises(Unavailable, match="too many questions"):
-        await asked.ask(lambda _: "never")
-    assert (asked.refused, asked.waiting) == (1, 3)
-    released.set()
+    try:
+        assert await asked.ask(lambda _: "at once") == "at once"
+        with pytest.raises(Unavailable, match="too many questions"):
+            await asked.ask(lambda _: "never", long=True)
+        assert (asked.refused, asked.waiting) == (1, 3)
+    finally:
+        released.set()
     assert await asyncio.gather(*long) == [True] * 3
+    asked.close()
+
+
+async def test_hundreds_of_questions_of_one_keep_nobody_else_waiting() -> None:
+    released = threading.Event()
+    asked = History(lambda: SimpleNamespace(close=lambda: None))
+    heavy = [
+        asyncio.create_task(asked.ask(lambda _: released.wait(), who="wang")) for _ in range(400)
+    ]
+    try:
+        await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            for _ in range(3):
+                assert await asked.ask(lambda _: "at once", who="li") == "at once"
+    finally:
+        released.set()
+    done = await asyncio.gather(*heavy, return_exceptions=True)
+    assert (done.count(True), sum(isinstance(d, TooMany) for d in done)) == (66, 334)
+    asked.close()
+
+
+async def test_who_has_gone_is_not_answered() -> None:
+    async def gone() -> bool:
+        return True
+
+    asked = History(lambda: SimpleNamespace(close=lambda: None))
+    with pytest.raises(Unavailable, match="gone"):
+        await asked.ask(lambda _: pytest.fail("asked for nobody"), gone=gone)
+    assert asked.waiting == 0
     asked.close()
