@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from deploy.argument import DEMO_DATA, DEMO_PLANT, add_data, add_plant, data_folder, plant_file
+from deploy.people import add_people
 from deploy.room import PLACE
 from deploy.transfer import add_history
 from plant.errors import ConfigError, Unavailable
@@ -68,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     _restore(commands.add_parser("restore", help="bring a backup into a data folder"))
     _types(commands.add_parser("types", help="list machine types, or the signals of one"))
     _units(commands.add_parser("units", help="list units, or what a spelling means"))
+    add_people(commands.add_parser("people", help="accounts, passwords, roles and sessions"))
     add_history(commands.add_parser("history", help="export, import or migrate what was stored"))
     _trust(commands.add_parser("trust", help="accept an OPC UA client that was refused"))
     return parser

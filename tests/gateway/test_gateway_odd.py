@@ -74,7 +74,8 @@ async def test_every_parameter_takes_odd_values_in_good_part(rig: Rig) -> None:
                 for value in ODD_VALUES:
                     query = {**known, name: value.encode("utf-8", "surrogatepass")}
                     text = "&".join(
-                        f"{k}={quote(str(v) if k != name else v)}" for k, v in query.items()
+                        f"{k}={quote(bytes(v) if k == name else str(v).encode())}"
+                        for k, v in query.items()
                     )
                     _plain(await client.get(f"{path}?{text}"), (200,))
 
