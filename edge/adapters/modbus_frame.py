@@ -7,7 +7,8 @@ wrong, some answer as unit 0 or with transaction 0. What may be taken is judged 
 
 - a frame whose transaction is not ours is passed over before anything else of it is looked at;
 - an exception has nine bytes, whatever its length field says;
-- an answer has our unit, our function and exactly the bytes that were asked for, or is none.
+- an answer has our unit, our function and exactly the bytes that were asked for, or is none;
+- behind it may be other frames, as some devices send one twice, but nothing that is no frame.
 """
 
 import struct
@@ -132,12 +133,28 @@ class Answers:
         return None
 
     def _data(self, size: int) -> bytes:
+        """The answer's data, where nothing but whole frames came behind it."""
         buffer = self._buffer
         data = bytes(buffer[_EXCEPTION_SIZE:size])
-        if bytes(buffer[size + 2 : size + 4]).strip(b"\0"):
-            raise DecodeError("bytes behind the answer that are no frame", bytes(buffer[:32]))
+        at = size
+        while at < len(buffer):
+            end = _end(buffer, at)
+            if not end:
+                raise DecodeError("bytes behind the answer that are no frame", bytes(buffer[:32]))
+            at = end
         del buffer[:size]
         return data
+
+
+def _end(buffer: bytearray, at: int) -> int:
+    """Where a whole frame that begins at a place ends; 0 where none does."""
+    if len(buffer) < at + _EXCEPTION_SIZE:
+        return 0
+    _, protocol, length, _, function = _HEADER.unpack_from(buffer, at)
+    if protocol or not (3 <= length <= 254 or function & _EXCEPTION):
+        return 0
+    end = at + (_EXCEPTION_SIZE if function & _EXCEPTION else 6 + length)
+    return end if end <= len(buffer) else 0
 
 
 def _judge(head: bytes, question: Question) -> None:

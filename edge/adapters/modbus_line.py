@@ -2,16 +2,14 @@
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 from edge.adapters.line import Lines, no_connection
 from edge.adapters.modbus_frame import Answers, Question, Refused
 from edge.adapters.modbus_point import Table
 from edge.adapters.turn import Silent, Turns
 from plant.errors import DecodeError, Unavailable
-
-if TYPE_CHECKING:
-    from plant.flow.supervisor import Backoff
+from plant.flow.supervisor import Backoff
 
 log = logging.getLogger("kaikou.edge")
 
@@ -25,6 +23,14 @@ _AGAIN_S = 0.05
 
 Registers = tuple[int, Table, int, int]
 """Unit, table, first address, how many."""
+
+
+@dataclass(slots=True)
+class Mute:
+    """A block without an answer: since when (monotonic s), and how long it is left alone."""
+
+    silent_at: float
+    backoff: Backoff
 
 
 class _Closed(Exception):
@@ -113,7 +119,7 @@ class ModbusLine:
         self.host, self.port = host, port
         self.opened = 0
         self.turns = Turns()
-        self.mute: dict[Registers, Backoff] = {}
+        self.mute: dict[Registers, Mute] = {}
         """Blocks that were not answered at all the last time they were asked for."""
         self._transaction = 0
         self._wire: _Wire | None = None

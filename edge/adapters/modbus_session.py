@@ -9,7 +9,7 @@ import numpy as np
 
 from edge.adapters.modbus_block import EXACT, Block
 from edge.adapters.modbus_frame import Refused
-from edge.adapters.modbus_line import DEAD_UNIT, ModbusLine, Registers
+from edge.adapters.modbus_line import DEAD_UNIT, ModbusLine, Mute, Registers
 from edge.adapters.modbus_point import Order, RegisterPoint
 from edge.adapters.turn import Silent
 from edge.source import Answer
@@ -30,7 +30,9 @@ _STATUS = {
     6: StatusCode.BadTimeout,
 }
 _FIRST_S, _LAST_S = 10.0, 600.0
-"""When a block that was refused, or not answered, is tried whole again."""
+"""When a block that was refused is tried whole again."""
+_REST_S = 60.0
+"""How long at the most a block that is not answered is left alone."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -137,7 +139,7 @@ class ModbusSession:
         columns = Columns.of(self._count + (asking.clock_ms > 0))
         self._heard, self._lost_s = False, 0.0
         silent: Silent | None = None
-        for stretch in sorted(self._stretches, key=self._is_mute):
+        for stretch in sorted(self._stretches, key=self._silent_at):
             if self._heard and time.monotonic() < stretch.rests_until:
                 columns.fail_unread(stretch.whole, "no answer to this block; it is asked seldom")
                 continue
@@ -229,12 +231,18 @@ class ModbusSession:
         """A block kept silent; where others are answered it is left alone for a while."""
         if took_s < self._asking.timeout_s / 2:
             return
-        backoff = self._line.mute.setdefault(self._key(stretch.whole), Backoff(_FIRST_S, 60.0))
+        now = time.monotonic()
+        mute = self._line.mute.setdefault(
+            self._key(stretch.whole), Mute(now, Backoff(_FIRST_S, _REST_S))
+        )
+        mute.silent_at = now
         if self._heard:
-            stretch.rests_until = time.monotonic() + backoff.next()
+            stretch.rests_until = now + mute.backoff.next()
 
-    def _is_mute(self, stretch: Stretch) -> bool:
-        return self._key(stretch.whole) in self._line.mute
+    def _silent_at(self, stretch: Stretch) -> float:
+        """Blocks that were answered come first, then the one that has been silent the longest."""
+        mute = self._line.mute.get(self._key(stretch.whole))
+        return mute.silent_at if mute else 0.0
 
     def _key(self, block: Block) -> Registers:
         return self._asking.unit, block.table, block.first, block.count

@@ -373,3 +373,21 @@ async def test_a_name_that_is_none_ends_no_process(tmp_path: Path) -> None:
 
 def config_of(host: str) -> dict[str, object]:
     return Modbus(host="x").model_dump() | {"host": host, "port": 9, "clock": None}
+
+
+async def test_a_device_with_a_mute_block_comes_back_with_all_others(tmp_path: Path) -> None:
+    """The block that is asked first never answers; every session begins anew."""
+    async with device(Habit(mute=frozenset({0})), WORDS) as server:
+        source = config(server, timeout_ms=80, connect_pause_ms=0)
+        with pytest.raises(Unavailable):
+            await polls(source, FAR, tmp_path)
+        for silent in (False, True, True, True, False):
+            server.link.silent = silent
+            for _ in range(3):
+                try:
+                    answer = (await polls(source, FAR, tmp_path))[0]
+                except Unavailable:
+                    continue
+                break
+            if not silent:
+                assert answer.samples.status.tolist() == [StatusCode.BadNoCommunication] * 2 + [0]
