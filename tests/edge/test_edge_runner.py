@@ -162,7 +162,7 @@ async def test_nobody_takes_the_answers(tmp_path: Path) -> None:
             while runner.count.dropped < 100:
                 await asyncio.sleep(0.001)
         assert len(runner.answers) == 64
-        assert runner.count.dropped == 2 * runner.answers.count.dropped
+        assert runner.count.dropped >= 2 * runner.answers.count.dropped > 0, "samples, not answers"
 
 
 async def test_the_channel_closes_when_the_runner_ends(tmp_path: Path) -> None:
