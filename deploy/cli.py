@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     _units(commands.add_parser("units", help="list units, or what a spelling means"))
     add_people(commands.add_parser("people", help="accounts, passwords, roles and sessions"))
     add_history(commands.add_parser("history", help="export, import or migrate what was stored"))
-    _trust(commands.add_parser("trust", help="accept an OPC UA client that was refused"))
+    _trust(commands.add_parser("trust", help="who may be an OPC UA client: accept, take back"))
     return parser
 
 
@@ -287,20 +287,47 @@ def _restore(parser: argparse.ArgumentParser) -> None:
 
 def _trust(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Lists the certificates of OPC UA clients, or accepts one that was refused."
+        "Lists the certificates of OPC UA clients, accepts one that was refused, or takes trust "
+        "back. It shows the whole fingerprint and asks first."
     )
     parser.add_argument(
         "fingerprint", nargs="?", metavar="FINGERPRINT",
-        help="the one to accept; its first characters are enough",
+        help="the one that is meant; its first 8 characters are enough",
     )  # fmt: skip
     add_data(parser, Path("data"))
     parser.add_argument("--edge", metavar="ID", help="which edge, where the plant has several")
+    parser.add_argument("--remove", action="store_true", help="trust it no more")
+    parser.add_argument("--clear", action="store_true", help="forget the refused ones that wait")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
 
     def call(arguments: argparse.Namespace) -> int:
-        from deploy.keep import trust
+        from deploy.keep import Trusting, trust
 
-        for line in trust(arguments.data.resolve(), arguments.edge, arguments.fingerprint):
+        if arguments.remove and not arguments.fingerprint:
+            raise ConfigError("say which one: kaikou trust --remove FINGERPRINT")
+        what = Trusting(
+            arguments.edge,
+            arguments.fingerprint,
+            arguments.remove,
+            arguments.clear,
+            _yes if arguments.yes else _ask,
+        )
+        for line in trust(arguments.data.resolve(), what):
             print(line)
         return 0
 
     parser.set_defaults(call=call)
+
+
+def _yes(question: str) -> bool:
+    print(question)
+    return True
+
+
+def _ask(question: str) -> bool:
+    """Ask a person; nobody there is no."""
+    print(question)
+    try:
+        return input("yes or no: ").strip().lower() in {"yes", "y", "是"}
+    except EOFError:
+        return False

@@ -24,6 +24,7 @@ from plant.errors import ConfigError, Unavailable
 from plant.file import make_folder
 from plant.flow.port import HistorianReader, HistorianWriter, Ports
 from plant.model.plant import ANALYTICS, TWIN, Plant
+from plant.text import printable
 
 READY_FD = "KAIKOU_READY_FD"
 ATTACHED = "KAIKOU_ATTACHED"
@@ -36,6 +37,8 @@ PLACE = frozenset(
 """Errors of the place, not of the program: a port that is taken, a disk that is full."""
 HISTORIAN = "historian"
 COPY = "historian-copy"
+LINE = 4000
+"""The longest line of a log, in characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,9 +240,17 @@ def _stop_with_parent() -> None:
     threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
+class Lines(logging.Formatter):
+    """One record, one line, whatever a stranger wrote into it; a traceback follows in its own."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        """The line, with what is not printable shown as an escape."""
+        return printable(super().formatMessage(record), LINE)
+
+
 def log_to_stderr(level: int = logging.INFO) -> None:
     """Logs as text lines with UTC times; libraries speak only when something is wrong."""
-    formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)-7s %(name)s: %(message)s")
+    formatter = Lines("%(asctime)s.%(msecs)03dZ %(levelname)-7s %(name)s: %(message)s")
     formatter.converter = time.gmtime
     formatter.default_time_format = "%Y-%m-%dT%H:%M:%S"
     formatter.datefmt = "%Y-%m-%dT%H:%M:%S"

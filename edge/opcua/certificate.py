@@ -1,4 +1,8 @@
-"""The server's own application certificate, made at the first start (OPC 10000-6 section 6.2.2)."""
+"""The server's own application certificate (OPC 10000-6 section 6.2.2).
+
+It is made at the first start, and made again with the same key and names before it ends. One that
+somebody else issued is only read: who put it there puts the next one there.
+"""
 # ruff: noqa: TID253 - only the server's process and `kaikou trust` import this
 
 import ipaddress
@@ -9,18 +13,26 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from plant.errors import ConfigError
+from plant.file import make_folder, write_whole
+from plant.text import printable
 
 log = logging.getLogger("kaikou.opcua")
 
+ORGANISATION = "Kaikou"
 KEY_BITS = 2048
 """What all three policies allow (2048 to 4096); more costs a small box seconds a connection."""
 VALID = timedelta(days=5 * 365)
-WARN_DAYS = (60, 30, 7)
+BEFORE = timedelta(days=1)
+"""Valid from so long ago: a client whose clock is behind must not find it not valid yet."""
+WARN = timedelta(days=60)
+RENEW = timedelta(days=30)
+"""One that we made is made again when it has no more than this left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,25 +59,33 @@ def identity(folder: Path, name: str, addresses: tuple[str, ...] = ()) -> Identi
     Raises
     ------
     ConfigError
-        Half of it is missing, it does not belong together, or it is not valid now.
+        Half of it is missing, it does not belong together, or it is not valid now and not ours
+        to renew.
     """
     certificate_file, key_file = folder / "certificate.der", folder / "key.pem"
     if not certificate_file.exists() and not key_file.exists():
         _make(folder, name, addresses)
+    found = _read(folder)
+    if _is_ours(found.certificate) and _ends_soon(found.certificate):
+        found = _renew(folder, found)
+    _check_dates(found.certificate, folder)
+    return found
+
+
+def _read(folder: Path) -> Identity:
     try:
-        certificate = x509.load_der_x509_certificate(certificate_file.read_bytes())
-        key = serialization.load_pem_private_key(key_file.read_bytes(), None)
-    except (OSError, ValueError) as error:
+        certificate = x509.load_der_x509_certificate((folder / "certificate.der").read_bytes())
+        key = serialization.load_pem_private_key((folder / "key.pem").read_bytes(), None)
+    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise ConfigError(
-            f"OPC UA server certificate in {folder}: {error}; restore certificate.der and key.pem, "
-            "or remove both and a new pair is made (clients must then trust it again)"
+            f"OPC UA server certificate in {folder}: {printable(error)}; restore certificate.der "
+            "and key.pem, or remove both and a new pair is made (clients must then trust it again)"
         ) from error
     if not isinstance(key, rsa.RSAPrivateKey) or certificate.public_key() != key.public_key():
         raise ConfigError(f"OPC UA server certificate in {folder}: key.pem is not its RSA key")
     uris = application_uris(certificate)
     if len(uris) != 1:
         raise ConfigError(f"OPC UA server certificate in {folder}: it must name one URI: {uris}")
-    _check_dates(certificate, folder)
     return Identity(certificate, key, uris[0])
 
 
@@ -78,6 +98,17 @@ def application_uris(certificate: x509.Certificate) -> list[str]:
     return list(names.value.get_values_for_type(x509.UniformResourceIdentifier))
 
 
+def _is_ours(certificate: x509.Certificate) -> bool:
+    """Whether we signed it ourselves, and nobody has to be asked for another one."""
+    names = certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
+    ours = any(name.value == ORGANISATION for name in names)
+    return ours and certificate.issuer == certificate.subject
+
+
+def _ends_soon(certificate: x509.Certificate) -> bool:
+    return certificate.not_valid_after_utc - datetime.now(UTC) <= RENEW
+
+
 def _check_dates(certificate: x509.Certificate, folder: Path) -> None:
     now = datetime.now(UTC)
     ends = certificate.not_valid_after_utc
@@ -87,10 +118,11 @@ def _check_dates(certificate: x509.Certificate, folder: Path) -> None:
             f"{certificate.not_valid_before_utc:%Y-%m-%d} to {ends:%Y-%m-%d}; check the clock, or "
             "remove certificate.der and key.pem and a new pair is made"
         )
-    left = (ends - now).days
-    if left <= max(WARN_DAYS):
+    if ends - now <= WARN:
         log.warning(
-            "the OPC UA server's certificate ends in %d days (%s)", left, f"{ends:%Y-%m-%d}"
+            "the OPC UA server's certificate ends in %d days (%s)",
+            (ends - now).days,
+            f"{ends:%Y-%m-%d}",
         )
 
 
@@ -101,47 +133,63 @@ def _make(folder: Path, name: str, addresses: tuple[str, ...]) -> None:
     subject = x509.Name(
         [
             x509.NameAttribute(NameOID.COMMON_NAME, f"Kaikou {name}"[:64]),
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Kaikou"),
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, ORGANISATION),
         ]
     )
     names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(uri)]
     names += [_general_name(a) for a in dict.fromkeys((host, "localhost", "127.0.0.1", *addresses))]
-    now = datetime.now(UTC)
-    builder = (
+    certificate = _signed(key, subject, x509.SubjectAlternativeName(names))
+    make_folder(folder)
+    pem = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    write_whole(folder / "key.pem", pem)
+    write_whole(folder / "certificate.der", certificate.public_bytes(serialization.Encoding.DER))
+    log.info("made an OPC UA application certificate for %s in %s", uri, folder)
+
+
+def _renew(folder: Path, held: Identity) -> Identity:
+    """The same key and names, valid for longer; the former certificate is kept beside it."""
+    old = held.certificate
+    names = old.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    certificate = _signed(held.key, old.subject, names)
+    file = folder / "certificate.der"
+    der = serialization.Encoding.DER
+    write_whole(
+        folder / f"certificate.until-{old.not_valid_after_utc:%Y-%m-%d}.der", old.public_bytes(der)
+    )
+    write_whole(file, certificate.public_bytes(der))
+    log.warning(
+        "renewed the OPC UA server's certificate, which ended on %s: clients that were given the "
+        "former one must trust the new one, %s", f"{old.not_valid_after_utc:%Y-%m-%d}", file,
+    )  # fmt: skip
+    return Identity(certificate, held.key, held.uri)
+
+
+def _signed(
+    key: rsa.RSAPrivateKey, subject: x509.Name, names: x509.SubjectAlternativeName
+) -> x509.Certificate:
+    """A certificate of ours for a key, valid from a day ago."""
+    public, now = key.public_key(), datetime.now(UTC)
+    purposes = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+    return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(subject)
-        .public_key(key.public_key())
+        .public_key(public)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_before(now - BEFORE)
         .not_valid_after(now + VALID)
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(names, critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False
-        )
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(public), critical=False)
         .add_extension(_key_usage(), critical=True)
-        .add_extension(
-            x509.ExtendedKeyUsage(
-                [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
-            ),
-            critical=False,
-        )
+        .add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
+        .sign(key, hashes.SHA256())
     )
-    certificate = builder.sign(key, hashes.SHA256())
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    key_file = folder / "key.pem"
-    key_file.touch(mode=0o600)
-    key_file.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    (folder / "certificate.der").write_bytes(certificate.public_bytes(serialization.Encoding.DER))
-    log.info("made an OPC UA application certificate for %s in %s", uri, folder)
 
 
 def _general_name(address: str) -> x509.GeneralName:

@@ -49,8 +49,8 @@ _NEVER = {
 }
 _CREATE_SESSION = ua.ObjectIds.CreateSessionRequest_Encoding_DefaultBinary
 
-Refusal = Callable[[bytes], "str | None"]
-"""Why a client's certificate (DER) is not let in; None when it is."""
+Refusal = Callable[[bytes, str], "str | None"]
+"""Why a client's certificate (DER) from an address is not let in; None when it is."""
 
 
 class Channel(UaProcessor):
@@ -78,7 +78,8 @@ class Channel(UaProcessor):
         """Open, when the client's certificate is one we know."""
         uri = algohdr.SecurityPolicyURI
         if uri != "http://opcfoundation.org/UA/SecurityPolicy#None":
-            why = self.refusal(first_certificate(algohdr.SenderCertificate or b""))
+            address = self.name[0] if isinstance(self.name, tuple) else ""
+            why = self.refusal(first_certificate(algohdr.SenderCertificate or b""), address)
             if why is not None:
                 log.info("refused an OPC UA client at %s: %s", self.name, why)
                 raise ServiceError(ua.StatusCodes.BadSecurityChecksFailed)

@@ -1,6 +1,7 @@
 """The OPC UA server, put together: identity, policies, limits, users, address space."""
 # ruff: noqa: TID253 - only the server's process imports this
 
+import asyncio
 import ipaddress
 import logging
 import time
@@ -13,8 +14,8 @@ from asyncua.crypto.permission_rules import User, UserRole
 from asyncua.server.server import Server
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from edge.opcua.certificate import identity
-from edge.opcua.channel import LIMITS, Core
+from edge.opcua.certificate import Identity, identity
+from edge.opcua.channel import LIMITS, Core, first_certificate
 from edge.opcua.connection import Listener
 from edge.opcua.session import MAX_NODES, ViewSession
 from edge.opcua.space import Space
@@ -25,6 +26,7 @@ from edge.opcua.window import Window
 from plant.errors import ConfigError, Unavailable
 from plant.model.plant import Asset, Plant
 from plant.model.signal import Signal
+from plant.text import printable
 
 log = logging.getLogger("kaikou.opcua")
 
@@ -51,7 +53,7 @@ class PlantUsers:
     ) -> User | None:
         """The user, None when refused."""
         if not self._users.allows(username, password):
-            log.warning("OPC UA log-in refused for %r", username)
+            log.warning("OPC UA log-in refused for %s", printable(repr(username)))
             return None
         return User(role=UserRole.User, name=username)
 
@@ -123,11 +125,7 @@ class OpcUaServer:
     async def __aenter__(self) -> Self:
         quiet()
         config, plant = self._config, self._plant
-        own = identity(
-            self._folder / "own",
-            f"{plant.enterprise}:{plant.site}:{self._name}",
-            () if _unspecified(config.host) else (config.host,),
-        )
+        own = self._identity()
         core = Core(PlantUsers(Users(config.users)))
         core.certificate, core.private_key = own.certificate, own.key
         core.certificate_validator = self._validate
@@ -162,6 +160,47 @@ class OpcUaServer:
         if self._server is not None:
             await self._server.stop()
 
+    def _identity(self) -> Identity:
+        host, plant = self._config.host, self._plant
+        name = f"{plant.enterprise}:{plant.site}:{self._name}"
+        return identity(self._folder / "own", name, () if _unspecified(host) else (host,))
+
+    async def renew(self) -> bool:
+        """Read the own certificate again, made anew where it ends soon; whether it is another.
+
+        New connections get it; those that stand keep what they agreed on. What cannot be used is
+        told, and the former one goes on.
+        """
+        server = self._server
+        if server is None:
+            return False
+        try:
+            own = await asyncio.to_thread(self._identity)
+        except ConfigError as error:
+            log.warning("%s; the former certificate stays in use", error)
+            return False
+        if own.certificate == server.iserver.certificate:
+            return False
+        server.iserver.certificate, server.iserver.private_key = own.certificate, own.key
+        server.iserver.endpoints.clear()
+        server._policies = []
+        await server._setup_server_nodes()
+        server.bserver.set_policies(server._policies)  # type: ignore[union-attr]
+        log.info("the OPC UA server shows another certificate from now on")
+        return True
+
+    def review(self) -> None:
+        """End the connections of clients that are trusted no more."""
+        listener = None if self._server is None else self._server.bserver
+        for client in () if listener is None else list(listener.clients):
+            processor, transport = client.processor, client.transport
+            if processor is None or transport is None:
+                continue
+            chain = processor._connection.security_policy.peer_certificate
+            if chain and not self.store.trusts(first_certificate(chain)):
+                log.warning("an OPC UA client is trusted no more: %s", printable(client.peer_name))
+                transport.close()
+
     async def _validate(self, certificate: Any, _description: Any) -> None:
         """A second look when a session is asked for; the first was at the channel."""
         why = self.store.refusal(certificate.public_bytes(Encoding.DER))
@@ -189,7 +228,8 @@ class Quiet(logging.Handler):
         text = record.getMessage()
         if record.exc_info and record.exc_info[1]:
             text += f": {type(record.exc_info[1]).__name__}: {record.exc_info[1]}"
-        log.warning("%s%s", text[:500], f" (and {more} times before)" if more else "")
+        times = f" (and {more} times before)" if more else ""
+        log.warning("%s%s", printable(text, 500), times)
 
 
 def quiet() -> None:

@@ -5,13 +5,16 @@ it shows the whole plant with states and analytics.
 """
 
 import asyncio
+import contextlib
 import ctypes
 import gc
 import logging
 import sys
 import time
 from collections.abc import AsyncGenerator, Iterable, Sequence
+from functools import partial
 from pathlib import Path
+from signal import SIGHUP
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -30,6 +33,7 @@ from plant.wire.host_event import Data, Died, HostEvent
 from plant.wire.host_session import HostSession
 
 if TYPE_CHECKING:
+    from edge.opcua.server import OpcUaServer
     from edge.opcua.window import Window
 
 log = logging.getLogger("kaikou.opcua")
@@ -39,6 +43,8 @@ Messages = AsyncGenerator[tuple[str, bytes], None]
 SILENT_S = 10.0
 """A feed that says nothing for this long is connected again, which brings births."""
 PUSH_S = 0.1
+REVIEW_S = 2.0
+RENEW_S = 3600.0
 TRUST_FOLDER = "pki"
 """Under the process's own folder: ``own``, ``trusted``, ``issuers``, ``rejected``."""
 
@@ -70,14 +76,38 @@ async def run(plant: Plant, ports: Ports) -> None:
         window = Window(LiveTable(table))
         source = Feed(plant.group, edge, ports.data.parent / edge, window)
     async with (
-        OpcUaServer(plant, edge, ports.data / TRUST_FOLDER, window, shown),
+        OpcUaServer(plant, edge, ports.data / TRUST_FOLDER, window, shown) as server,
         Supervisor() as supervisor,
     ):
         settle()
         supervisor.on_signals()
         for name, task in source.tasks:
             supervisor.source(name, task)
+        supervisor.source("certificates", partial(keep_certificates, server))
         ports.ready()
+
+
+async def keep_certificates(server: "OpcUaServer") -> None:
+    """Use what lies in the folder: trust taken back at once, our own certificate before it ends.
+
+    SIGHUP has our own certificate read at once, for one that somebody put there.
+    """
+    asked = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(SIGHUP, asked.set)
+    renew_at = loop.time() + RENEW_S
+    try:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(REVIEW_S):
+                    await asked.wait()
+            if asked.is_set() or loop.time() >= renew_at:
+                asked.clear()
+                renew_at = loop.time() + RENEW_S
+                await server.renew()
+            server.review()
+    finally:
+        loop.remove_signal_handler(SIGHUP)
 
 
 def which_edge(plant: Plant, wanted: object = None) -> str:

@@ -8,44 +8,28 @@ certificate that is only unknown is kept in ``rejected`` until a person accepts 
 # ruff: noqa: TID253 - only the server's process and `kaikou trust` import this
 
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from edge.opcua.certificate import application_uris
+from edge.opcua.shown import Shown, certificates, der_of, fingerprint, problems, shown
+from edge.opcua.waiting import KEPT, Waiting
 from plant.errors import ConfigError
+from plant.file import make_folder
+from plant.text import printable
+
+__all__ = ["KEPT", "Shown", "TrustStore", "fingerprint"]
 
 log = logging.getLogger("kaikou.opcua")
 
-KEPT = 50
-"""Rejected certificates that are kept; the oldest go."""
-MAX_BYTES = 8192
-"""A certificate larger than this is not kept."""
 MAX_CHAIN = 3
-_CERTIFICATES = {".der", ".pem", ".crt", ".cer"}
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """A certificate, as a person sees it before trusting it."""
-
-    fingerprint: str
-    subject: str
-    uri: str
-    ends: datetime
-    file: Path
-    problems: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        what = f"{self.fingerprint}  {self.subject}  {self.uri}  until {self.ends:%Y-%m-%d}"
-        return f"{what}  ({'; '.join(self.problems)})" if self.problems else what
+SHORTEST = 8
+"""Characters of a fingerprint that name a certificate; fewer might be met by chance."""
 
 
 class TrustStore:
@@ -58,82 +42,107 @@ class TrustStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         for name in ("trusted", "issuers", "rejected"):
-            (folder / name).mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._read_at: tuple[int, ...] = ()
+            make_folder(folder / name)
+        self._waiting = Waiting(folder / "rejected")
+        self._read_at: tuple[tuple[str, int], ...] | None = None
         self._trusted: dict[bytes, x509.Certificate] = {}
         self._issuers: list[x509.Certificate] = []
         self._lists: list[x509.CertificateRevocationList] = []
 
-    def refusal(self, der: bytes, now: datetime | None = None) -> str | None:
+    def refusal(self, der: bytes, address: str = "") -> str | None:
         """Why a client with this certificate is not let in; None when it is.
 
-        An unknown certificate is kept in ``rejected``.
+        An unknown certificate is kept in ``rejected``, a few for each ``address``.
         """
         try:
             certificate = x509.load_der_x509_certificate(der)
-            faults = problems(certificate, now or datetime.now(UTC))
+            faults = problems(certificate, datetime.now(UTC))
         except (ValueError, TypeError) as error:
-            return f"not a certificate: {error}"
+            return f"not a certificate: {printable(error)}"
         self._read()
         if not self._known(certificate):
-            self._keep(der, certificate)
+            self._waiting.keep(der, certificate, address)
             return f"not trusted: {fingerprint(der)}"
         return "; ".join(faults) or None
 
+    def trusts(self, der: bytes) -> bool:
+        """Whether it is let in as things are now; nothing is kept of it."""
+        try:
+            certificate = x509.load_der_x509_certificate(der)
+        except (ValueError, TypeError):
+            return False
+        self._read()
+        return self._known(certificate) and not problems(certificate, datetime.now(UTC))
+
     def rejected(self) -> list[Shown]:
         """What waits for a person, newest first."""
-        return _shown(self.folder / "rejected")
+        return shown(self.folder / "rejected")
 
     def trusted(self) -> list[Shown]:
         """What is let in."""
-        return _shown(self.folder / "trusted")
+        return shown(self.folder / "trusted")
 
-    def accept(self, prefix: str) -> Shown:
-        """Trust a rejected certificate, named by the beginning of its fingerprint.
+    def find(self, prefix: str, *, trusted: bool = False) -> Shown:
+        """The certificate whose fingerprint begins like this: a rejected one, or a trusted one.
 
         Raises
         ------
         ConfigError
-            None of the rejected certificates has this fingerprint, or more than one.
+            There is none, or more than one, or the beginning is too short to mean one.
         """
-        wanted = prefix.replace(":", "").lower()
-        found = [s for s in self.rejected() if wanted and s.fingerprint.startswith(wanted)]
+        wanted = prefix.replace(":", "").replace(" ", "").lower()
+        kind, there = ("trusted", self.trusted()) if trusted else ("rejected", self.rejected())
+        found = [one for one in there if wanted and one.fingerprint.startswith(wanted)]
+        known = "".join(f"\n  {one}" for one in there) or " none is waiting" * (not trusted)
         if len(found) != 1:
-            known = "".join(f"\n  {s}" for s in self.rejected()) or " none is waiting"
             what = "more than one" if found else "no"
-            raise ConfigError(f"{what} rejected certificate begins with {prefix!r}:{known}")
-        shown = found[0]
-        target = self.folder / "trusted" / shown.file.name
-        shown.file.replace(target)
-        return Shown(
-            shown.fingerprint, shown.subject, shown.uri, shown.ends, target, shown.problems
-        )
+            raise ConfigError(
+                f"{what} {kind} certificate begins with {printable(prefix)!r}:{known}"
+            )
+        if len(wanted) < SHORTEST:
+            raise ConfigError(
+                f"{printable(prefix)!r} is too short: give at least {SHORTEST} characters of the "
+                f"fingerprint:{known}"
+            )
+        return found[0]
+
+    def accept(self, prefix: str) -> Shown:
+        """Trust a rejected certificate, named by the beginning of its fingerprint; see ``find``."""
+        found = self.find(prefix)
+        return _moved(found, self.folder / "trusted")
+
+    def remove(self, prefix: str) -> Shown:
+        """Trust a certificate no more; it waits among the rejected again. See ``find``."""
+        found = self.find(prefix, trusted=True)
+        return _moved(found, self.folder / "rejected")
+
+    def clear(self) -> int:
+        """Forget the certificates that wait; how many they were."""
+        waiting = self.rejected()
+        for one in waiting:
+            one.file.unlink(missing_ok=True)
+        return len(waiting)
 
     def _read(self) -> None:
         folders = [self.folder / "trusted", self.folder / "issuers"]
-        stamps = tuple(
-            stat.st_mtime_ns
-            for f in folders
-            for p in (f, *sorted(f.iterdir()))
-            for stat in [p.stat()]
-        )
+        stamps = tuple(stamp for folder in folders for stamp in _stamps(folder))
         if stamps == self._read_at:
             return
-        self._trusted = {_der(c): c for _, c in _certificates(folders[0])}
-        self._issuers = [c for _, c in _certificates(folders[1])]
+        self._trusted = {der_of(c): c for _, c in certificates(folders[0])}
+        self._issuers = [c for _, c in certificates(folders[1])]
         self._lists = [found for f in folders for found in _lists(f)]
         self._read_at = stamps
 
     def _known(self, certificate: x509.Certificate) -> bool:
         """Trusted itself, or by a chain of authorities with revocation lists."""
         for _ in range(MAX_CHAIN):
-            if _der(certificate) in self._trusted:
+            if der_of(certificate) in self._trusted:
                 return True
             issuer = self._issuer(certificate)
             if issuer is None or not self._cleared(certificate, issuer):
                 return False
             certificate = issuer
-        return _der(certificate) in self._trusted
+        return der_of(certificate) in self._trusted
 
     def _issuer(self, certificate: x509.Certificate) -> x509.Certificate | None:
         now = datetime.now(UTC)
@@ -167,61 +176,6 @@ class TrustStore:
             found.get_revoked_certificate_by_serial_number(serial) is None for found in lists
         )
 
-    def _keep(self, der: bytes, certificate: x509.Certificate) -> None:
-        folder = self.folder / "rejected"
-        file = folder / f"{fingerprint(der)}.der"
-        if file.exists() or len(der) > MAX_BYTES:
-            return
-        file.write_bytes(_der(certificate))
-        log.warning(
-            "refused an OPC UA client: %s (%s) is not trusted; kaikou trust %s lets it in",
-            certificate.subject.rfc4514_string(),
-            ", ".join(application_uris(certificate)) or "no URI",
-            fingerprint(der)[:16],
-        )
-        kept = sorted(folder.glob("*.der"), key=lambda f: f.stat().st_mtime_ns)
-        for old in kept[:-KEPT]:
-            old.unlink()
-
-
-def fingerprint(der: bytes) -> str:
-    """SHA-256 of a certificate, in hexadecimal."""
-    digest = hashes.Hash(hashes.SHA256())
-    digest.update(der)
-    return digest.finalize().hex()
-
-
-def problems(certificate: x509.Certificate, now: datetime) -> list[str]:
-    """What is wrong with a client's certificate, trusted or not (OPC 10000-4 section 6.1.3)."""
-    found = []
-    begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    if now < begins:
-        found.append(f"valid only from {begins:%Y-%m-%d %H:%M} on; it is {now:%Y-%m-%d %H:%M}")
-    elif now > ends:
-        found.append(f"valid only until {ends:%Y-%m-%d %H:%M}")
-    key = certificate.public_key()
-    if not isinstance(key, rsa.RSAPublicKey) or not 2048 <= key.key_size <= 4096:
-        found.append("not an RSA key of 2048 to 4096 bits")
-    signed = certificate.signature_hash_algorithm
-    if signed is None or signed.digest_size < 32:
-        found.append("signed with less than SHA-256")
-    if not application_uris(certificate):
-        found.append("names no application URI")
-    try:
-        usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
-        if not (usage.digital_signature and usage.key_encipherment):
-            found.append("not for signing and key encipherment")
-        purpose = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-        if ExtendedKeyUsageOID.CLIENT_AUTH not in purpose:
-            found.append("not for a client")
-    except x509.ExtensionNotFound as error:
-        found.append(str(error))
-    return found
-
-
-def _der(certificate: x509.Certificate) -> bytes:
-    return certificate.public_bytes(serialization.Encoding.DER)
-
 
 def _is_authority(certificate: x509.Certificate) -> bool:
     try:
@@ -230,44 +184,28 @@ def _is_authority(certificate: x509.Certificate) -> bool:
         return False
 
 
-def _certificates(folder: Path) -> Iterator[tuple[Path, x509.Certificate]]:
-    for file in sorted(folder.iterdir()):
-        if file.suffix.lower() in _CERTIFICATES:
-            content = file.read_bytes()
-            try:
-                if content.startswith(b"-----"):
-                    yield file, x509.load_pem_x509_certificate(content)
-                else:
-                    yield file, x509.load_der_x509_certificate(content)
-            except ValueError as error:
-                log.warning("%s is no certificate: %s", file, error)
-
-
 def _lists(folder: Path) -> Iterator[x509.CertificateRevocationList]:
     for file in sorted(folder.glob("*.crl")):
-        content = file.read_bytes()
         try:
+            content = file.read_bytes()
             if content.startswith(b"-----"):
                 yield x509.load_pem_x509_crl(content)
             else:
                 yield x509.load_der_x509_crl(content)
-        except ValueError as error:
-            log.warning("%s is no revocation list: %s", file, error)
+        except (OSError, ValueError) as error:
+            log.warning("%s is no revocation list: %s", printable(file), printable(error))
 
 
-def _shown(folder: Path) -> list[Shown]:
-    now = datetime.now(UTC)
-    found: Sequence[tuple[Path, x509.Certificate]] = sorted(
-        _certificates(folder), key=lambda pair: -pair[0].stat().st_mtime_ns
-    )
-    return [
-        Shown(
-            fingerprint(_der(certificate)),
-            certificate.subject.rfc4514_string(),
-            ", ".join(application_uris(certificate)),
-            certificate.not_valid_after_utc,
-            file,
-            tuple(problems(certificate, now)),
-        )
-        for file, certificate in found
-    ]
+def _stamps(folder: Path) -> Iterator[tuple[str, int]]:
+    """What changes when a file is put there, changed or taken away."""
+    for path in (folder, *sorted(folder.iterdir())):
+        try:
+            yield path.name, path.stat().st_mtime_ns
+        except FileNotFoundError:  # taken away meanwhile
+            continue
+
+
+def _moved(found: Shown, folder: Path) -> Shown:
+    target = folder / f"{found.fingerprint}{found.file.suffix}"
+    found.file.replace(target)
+    return replace(found, file=target)

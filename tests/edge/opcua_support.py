@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from edge.opcua.server import OpcUaServer
-from edge.opcua.trust import fingerprint
+from edge.opcua.shown import fingerprint
 from edge.opcua.window import Window
 from plant.flow.live import LiveTable, SignalTable
 from plant.flow.sample import SampleBatch

@@ -17,8 +17,9 @@ from asyncua.crypto.security_policies import (
     SecurityPolicyBasic256Sha256,
 )
 
-from edge.opcua import channel, connection
+from edge.opcua import certificate, channel, connection
 from edge.opcua.certificate import identity
+from edge.opcua.shown import fingerprint
 from edge.opcua.trust import TrustStore
 from edge.opcua.user import Users
 from plant.errors import ConfigError, Unavailable
@@ -238,6 +239,53 @@ async def test_an_unknown_client_is_kept_until_a_person_lets_it_in(
     assert accepted.fingerprint not in [shown.fingerprint for shown in store.rejected()]
     async with await a_client(running.url, pair) as client:  # without a restart
         assert await client.get_namespace_array()
+
+
+async def asked_for_ever(client: Client) -> None:
+    """Ask until the server does not answer any more."""
+    for _ in range(200):
+        await client.get_namespace_array()
+        await asyncio.sleep(0.05)
+
+
+async def test_trust_that_is_taken_back_ends_the_connection(
+    running: Running, tmp_path: Path
+) -> None:
+    pair = a_certificate(tmp_path / "client")
+    trust(running.folder, pair)
+    store = TrustStore(running.folder)
+    async with await a_client(running.url, pair) as client:
+        assert await client.get_namespace_array()
+        running.server.review()
+        assert await client.get_namespace_array()
+        store.remove(fingerprint(pair[0].read_bytes()))
+        running.server.review()
+        with pytest.raises((ConnectionError, ua.UaError, TimeoutError)):
+            await asked_for_ever(client)
+    assert "BadSecurityChecksFailed" in await refused(await a_client(running.url, pair))
+
+
+async def test_our_certificate_is_renewed_without_a_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair = a_certificate(tmp_path / "client")
+    async with serving(tmp_path / "pki") as running:
+        trust(running.folder, pair)
+        async with await a_client(running.url, pair) as client:
+            (shown,) = {e.ServerCertificate for e in await client.get_endpoints()}
+            assert not await running.server.renew(), "it is good for years"
+            monkeypatch.setattr(certificate, "RENEW", certificate.VALID)
+            assert await running.server.renew()
+            monkeypatch.undo()
+            assert await client.get_namespace_array(), "who is there stays"
+        async with await a_client(running.url, pair) as client:
+            (renewed,) = {e.ServerCertificate for e in await client.get_endpoints()}
+            assert renewed != shown
+            assert (running.folder / "own" / "certificate.der").read_bytes() == renewed
+        (running.folder / "own" / "certificate.der").write_bytes(b"")
+        assert not await running.server.renew(), "a broken file changes nothing"
+        async with await a_client(running.url, pair) as client:
+            assert await client.get_namespace_array()
 
 
 async def test_accepting_needs_one_match(tmp_path: Path) -> None:
