@@ -286,21 +286,19 @@ class Line:
         if task is not None:
             self._pumps.add(task)
             task.add_done_callback(self._pumps.discard)
+        far: asyncio.StreamWriter | None = None
         try:
-            far = await asyncio.open_connection("127.0.0.1", self._to)
-        except OSError:
-            writer.transport.abort()
-            return
-        try:
+            from_server, far = await asyncio.open_connection("127.0.0.1", self._to)
             await asyncio.gather(
-                self._pump(reader, far[1], from_server=False),
-                self._pump(far[0], writer, from_server=True),
+                self._pump(reader, far, from_server=False),
+                self._pump(from_server, writer, from_server=True),
             )
-        except asyncio.CancelledError:
-            pass  # asyncio's own callback would log it
+        except (OSError, asyncio.CancelledError):
+            pass  # asyncio's own callback would log the end of a task
         finally:
             writer.transport.abort()
-            far[1].transport.abort()
+            if far is not None:
+                far.transport.abort()
 
     async def _pump(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, from_server: bool

@@ -3,8 +3,9 @@
 A subscription is silent about a value that does not change. So a value is stated again with the
 time until which the peer vouches for it (its last report or sign of life), and report by exception
 sends it on when ``max_interval`` has passed. What the peer does not vouch for is never stated.
-After a loss, when the points were Bad, what the peer says again with an old time stamp is stated
-once more with the time at which it was heard.
+After a loss, when the points were Bad, what the peer says first in a new session with an old time
+stamp is stated once more with the time at which it was heard; in the same session it was queued,
+and counts when the peer has told all of its queue.
 
 Each value goes on along the clock of its device: one that is three hours behind stays so. A device
 whose stamps are no clock (dead, or ahead of us from the start) is dated when it was heard, which
@@ -117,11 +118,12 @@ class Restatement:
         known = self._held[at]
         if known.any() and clock_s >= self._queued_until:
             self._compare_clocks(at[known], now - batch.source_time[known], clock_s)
-        again = self._lost[at] & (batch.source_time <= self._lost_at)
+        old = self._lost[at] & (batch.source_time <= self._lost_at)
+        again = old & ~known
         self._value[at], self._status[at] = batch.value, batch.status
         self._time[at] = batch.source_time
         self._held[at] = True
-        self._lost[at] = False
+        self._lost[at] = old & known
         return self._rows(np.unique(at[again]), now, now)
 
     def _compare_clocks(self, at: NDArray[np.int32], lag: Int64, clock_s: float) -> None:
@@ -144,8 +146,8 @@ class Restatement:
         back = np.flatnonzero(self._lost & self._held)
         if len(back) and clock_s - self._alive_at >= _SETTLE_S:
             self._lost[back] = False
-            self._texts_at = now
-            parts.append(self._rows(back, now, now))
+            self._texts_at = vouched
+            parts.append(self._rows(back, vouched, now))
             return parts
         if clock_s - self._stated_at >= _PACE_S:
             self._stated_at = clock_s

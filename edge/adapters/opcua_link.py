@@ -25,6 +25,7 @@ from asyncua.ua.ua_binary import struct_from_binary
 from asyncua.ua.uaerrors import UaError, UaStatusCodeError
 from cryptography.exceptions import InvalidSignature
 
+from edge.adapters.opcua_request import read_values
 from edge.adapters.opcua_trust import Trust
 from plant.errors import Unavailable
 
@@ -279,12 +280,7 @@ class Link:
 
     async def read(self, nodes: list[Any]) -> list[Any]:
         """The values of some nodes, in one question."""
-        request = ua.ReadRequest()
-        request.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Neither
-        request.Parameters.NodesToRead = [
-            ua.ReadValueId(NodeId=node, AttributeId=ua.AttributeIds.Value) for node in nodes
-        ]
-        results: list[Any] = (await self.ask(request, ua.ReadResponse)).Results
+        results: list[Any] = (await self.ask(read_values(nodes), ua.ReadResponse)).Results
         if len(results) != len(nodes):
             raise Unavailable(f"{self.url}: {len(results)} values for {len(nodes)} nodes")
         return results

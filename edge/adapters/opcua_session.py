@@ -20,6 +20,7 @@ from asyncua import ua as _ua
 from asyncua.ua.status_codes import StatusCodes
 from asyncua.ua.uaerrors import UaStatusCodeError
 
+from edge.adapters.opcua_check import EVERY_S, Check
 from edge.adapters.opcua_link import Away, Link
 from edge.adapters.opcua_portion import Portions
 from edge.adapters.opcua_subscription import Report, Subscription
@@ -76,6 +77,10 @@ class OpcUaSession:
         """Of the first point: no other session's reports are taken for ours."""
         self._items: dict[int, int] = {}
         """Point -> the server's number of its monitored item."""
+        self._nodes: dict[int, Any] = {}
+        """Point -> node id, of those that are monitored."""
+        self._check = Check(link, None)
+        self._check_at = 0.0
         self._missing: dict[int, tuple[int, str]] = {}
         """Point -> status and why."""
         self._told_missing = False
@@ -101,7 +106,9 @@ class OpcUaSession:
             The server does not take it, or reports nothing.
         """
         try:
-            self._portions = Portions(await self._limit())
+            self._portions = Portions(await self._limit("MaxMonitoredItemsPerCall"))
+            self._check = Check(self._link, await self._limit("MaxNodesPerRead"))
+            self._check_at = time.monotonic() + EVERY_S
             await self._subscription.create(self._config.publish_ms)
             self._tell_if_slower()
             await self._monitor(range(len(self._points)))
@@ -119,10 +126,10 @@ class OpcUaSession:
         if interval_s > _SLOWER * asked_s:
             log.info("%s: reports every %g s, not %g s", self._link.url, interval_s, asked_s)
 
-    async def _limit(self) -> int | None:
-        """How many nodes the server lets be monitored in one call, where it says so."""
-        name = "Server_ServerCapabilities_OperationLimits_MaxMonitoredItemsPerCall"
-        told = await self._value(ua.NodeId(getattr(ua.ObjectIds, name)))
+    async def _limit(self, name: str) -> int | None:
+        """How many nodes the server takes in one call, where it says so."""
+        id = getattr(ua.ObjectIds, f"Server_ServerCapabilities_OperationLimits_{name}")
+        told = await self._value(ua.NodeId(id))
         return told if isinstance(told, int) else None
 
     async def _value(self, node: Any) -> Any:
@@ -144,10 +151,11 @@ class OpcUaSession:
             except (ValueError, ua.UaError) as error:
                 self._missing[point] = int(StatusCodes.BadNodeIdUnknown), str(error)
         results = await self._portions.ask(wanted, self._create)
-        for (handle, _), result in zip(wanted, results, strict=True):
+        for (handle, node), result in zip(wanted, results, strict=True):
             point = handle - self._handle
             if result.StatusCode.is_good():
                 self._items[point] = result.MonitoredItemId
+                self._nodes[point] = node
                 self._missing.pop(point, None)
             else:
                 self._missing[point] = int(result.StatusCode.value), ""
@@ -189,18 +197,41 @@ class OpcUaSession:
             await self._link.read([ua.NodeId(ua.ObjectIds.Server_ServerStatus_State)])
         if self._missing and self._told_missing and now >= self._missing_at:
             await self._look_again()
+        if now >= self._check_at and not self._subscription.waits:
+            self._check_at = now + EVERY_S
+            await self._look()
 
     async def _look_again(self) -> None:
         """Nodes that the server did not have, looked for every few seconds, then less often."""
         points = sorted(self._missing)
-        stale = [item for item in map(self._items.pop, points, [0] * len(points)) if item]
-        if stale:
-            await self._portions.ask(stale, self._subscription.release)
-        await self._monitor(points)
+        await self._anew(points)
         self._told_missing = False
         found = len(self._missing) < len(points)
         pause_s = _MISSING_FIRST_S if found else min(_MISSING_LAST_S, 2 * self._missing_pause_s)
         self._missing_pause_s = pause_s
+
+    async def _look(self) -> None:
+        """Whether what is monitored is there, and reported."""
+        found = await self._check.look(self._nodes)
+        for point, status in found.gone.items():
+            self._gone(point, status)
+        if found.silent:
+            log.info("%s: %d nodes are asked for anew", self._link.url, len(found.silent))
+            await self._anew(found.silent)
+
+    async def _anew(self, points: Sequence[int]) -> None:
+        """Have points reported again, under new items."""
+        items = [self._items.pop(point) for point in points if point in self._items]
+        for point in points:
+            self._nodes.pop(point, None)
+        if items:
+            await self._portions.ask(items, self._subscription.release)
+        await self._monitor(points)
+
+    def _gone(self, point: int, status: int) -> None:
+        if point not in self._missing:
+            self._missing[point] = status, "the server has it no longer"
+            self._told_missing = False
 
     def _answer(self, reports: Sequence[Report]) -> Answer:
         rows: list[tuple[int, int, float, int]] = []
@@ -230,15 +261,15 @@ class OpcUaSession:
         texts: list[Text],
         why: dict[int, str],
     ) -> None:
+        self._check.told(point, data)
         value, status, reason = content(data)
         at = time_of(data, self._clock)
         if overflowed(data):
             self.overflows += 1
             if self.overflows == 1:
                 log.warning("%s: its queue overflowed, values are lost", self._link.url)
-        if status in GONE and point not in self._missing:
-            self._missing[point] = status, "the server has it no longer"
-            self._told_missing = False
+        if status in GONE:
+            self._gone(point, status)
         if reason:
             why[point] = reason
         if isinstance(value, str):

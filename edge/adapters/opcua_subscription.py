@@ -18,6 +18,14 @@ from asyncua.ua.status_codes import StatusCodes
 from asyncua.ua.uaerrors import UaStatusCodeError
 
 from edge.adapters.opcua_link import SESSION_S, Away, Link
+from edge.adapters.opcua_request import (
+    delete_items,
+    make_items,
+    make_subscription,
+    publish,
+    republish,
+    transfer,
+)
 from plant.errors import Unavailable
 from plant.flow.clock import Clock
 
@@ -37,11 +45,11 @@ _LAST_NUMBER = 2**32 - 1
 class Report:
     """One report, or a sign of life.
 
-    heard    when it came, ms UTC of the plant
+    heard    when it came with all that the server knew, ms UTC of the plant; None: more follows
     changes  (client handle, DataValue)
     """
 
-    heard: int
+    heard: int | None
     changes: Sequence[tuple[int, Any]] = ()
 
 
@@ -73,15 +81,7 @@ class Subscription:
 
     async def create(self, period_ms: int) -> None:
         """Have the server make it, and ask for reports."""
-        request = ua.CreateSubscriptionRequest()
-        request.Parameters = ua.CreateSubscriptionParameters(
-            RequestedPublishingInterval=period_ms,
-            RequestedLifetimeCount=max(30, round(SESSION_S * 1000 / period_ms)),
-            RequestedMaxKeepAliveCount=max(1, int(_ALIVE_S * 1000 / period_ms)),
-            MaxNotificationsPerPublish=0,
-            PublishingEnabled=True,
-            Priority=0,
-        )
+        request = make_subscription(period_ms, alive_s=_ALIVE_S, life_s=SESSION_S)
         made = (await self._link.ask(request, ua.CreateSubscriptionResponse)).Parameters
         self._id = made.SubscriptionId
         interval = made.RevisedPublishingInterval
@@ -93,31 +93,14 @@ class Subscription:
         self, nodes: Sequence[tuple[int, Any]], *, queue: int, sampling_ms: float
     ) -> Sequence[Any]:
         """Report changes of (client handle, node id); a result for each."""
-        request = ua.CreateMonitoredItemsRequest()
-        request.Parameters.SubscriptionId = self._id
-        request.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Both
-        request.Parameters.ItemsToCreate = [
-            ua.MonitoredItemCreateRequest(
-                ItemToMonitor=ua.ReadValueId(NodeId=node, AttributeId=ua.AttributeIds.Value),
-                MonitoringMode=ua.MonitoringMode.Reporting,
-                RequestedParameters=ua.MonitoringParameters(
-                    ClientHandle=handle,
-                    SamplingInterval=float(sampling_ms),
-                    QueueSize=queue,
-                    DiscardOldest=True,
-                ),
-            )
-            for handle, node in nodes
-        ]
+        request = make_items(self._id, nodes, queue=queue, sampling_ms=sampling_ms)
         answer = await self._link.ask(request, ua.CreateMonitoredItemsResponse)
         results: Sequence[Any] = answer.Results or ()
         return results
 
     async def release(self, items: Sequence[int]) -> Sequence[Any]:
         """Report these items no longer, by the numbers the server gave them."""
-        request = ua.DeleteMonitoredItemsRequest()
-        request.Parameters.SubscriptionId = self._id
-        request.Parameters.MonitoredItemIds = list(items)
+        request = delete_items(self._id, items)
         answer = await self._link.ask(request, ua.DeleteMonitoredItemsResponse)
         results: Sequence[Any] = answer.Results or ()
         return results
@@ -142,9 +125,7 @@ class Subscription:
 
     async def _claim(self) -> None:
         """Have it report on the new connection; most servers do so by themselves."""
-        request = ua.TransferSubscriptionsRequest()
-        request.Parameters.SubscriptionIds = [self._id]
-        request.Parameters.SendInitialValues = False
+        request = transfer(self._id)
         try:
             answer = await self._link.ask(request, ua.TransferSubscriptionsResponse)
         except UaStatusCodeError:
@@ -170,8 +151,7 @@ class Subscription:
         """Ask for a report, again and again; whatever ends that ends the subscription."""
         try:
             while True:
-                request = ua.PublishRequest()
-                request.Parameters.SubscriptionAcknowledgements = self._acknowledge
+                request = publish(self._acknowledge)
                 self._acknowledge = []
                 try:
                     answer = await self._link.ask(request, ua.PublishResponse, 0)
@@ -265,16 +245,17 @@ class Subscription:
         data = message.NotificationData or ()
         reports: list[Report] = []
         if self._next and number > self._next and number - self._next < _LAST_NUMBER // 2:
-            reports += await self._missing(number, heard)
+            reports += await self._missing(number)
         if not data:  # a sign of life carries the number of the report to come
             return [*reports, Report(heard)]
         if self._next and number != self._next:
             raise Unavailable(f"{self._link.url}: report {number} where {self._next} was due")
-        reports.append(Report(heard, self._changes(data)))
+        all_told = None if told.MoreNotifications else heard
+        reports.append(Report(all_told, self._changes(data)))
         self._taken(number)
         return reports
 
-    async def _missing(self, number: int, heard: int) -> list[Report]:
+    async def _missing(self, number: int) -> list[Report]:
         """Reports from the one that was due to the one before ``number``."""
         reports = []
         while self._next != number:
@@ -284,7 +265,7 @@ class Subscription:
                     f"{self._link.url}: reports {self._next} to {number - 1} are lost; all values "
                     "are asked for anew"
                 )
-            reports.append(Report(heard, self._changes(told.NotificationMessage.NotificationData)))
+            reports.append(Report(None, self._changes(told.NotificationMessage.NotificationData)))
             self._taken(self._next)
         return reports
 
@@ -296,11 +277,8 @@ class Subscription:
 
     async def _fetch(self, number: int) -> Any:
         """An earlier report, in the form of a fresh one; None where the server has it not."""
-        request = ua.RepublishRequest()
-        request.Parameters.SubscriptionId = self._id
-        request.Parameters.RetransmitSequenceNumber = number
         try:
-            answer = await self._link.ask(request, ua.RepublishResponse)
+            answer = await self._link.ask(republish(self._id, number), ua.RepublishResponse)
         except UaStatusCodeError as error:
             if error.code in (
                 StatusCodes.BadMessageNotAvailable,
@@ -314,7 +292,9 @@ class Subscription:
             return None
         if message.SequenceNumber != number:
             raise Unavailable(f"{self._link.url}: report {message.SequenceNumber} for {number}")
-        return ua.PublishResult(SubscriptionId=self._id, NotificationMessage=message)
+        return ua.PublishResult(
+            SubscriptionId=self._id, NotificationMessage=message, MoreNotifications=True
+        )
 
     def _changes(self, data: Any) -> list[tuple[int, Any]]:
         changes: list[tuple[int, Any]] = []

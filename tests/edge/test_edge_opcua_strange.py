@@ -10,7 +10,7 @@ import pytest
 from asyncua import ua as _ua
 from asyncua.server.internal_subscription import InternalSubscription
 
-from edge.adapters import opcua_subscription
+from edge.adapters import opcua_session, opcua_subscription
 from edge.adapters.opcua import NodePoint, OpcUa
 from edge.clock import EdgeClock
 from edge.runner import Read, Runner
@@ -183,6 +183,55 @@ async def test_a_quiet_source_is_vouched_for_again_and_again(tmp_path: Path) -> 
                     assert not len(answer.samples)
                     times += [answer.vouched] if answer.vouched is not None else []
             assert times[1] - times[0] < 10_000
+
+
+@pytest.mark.filterwarnings(  # asyncua's server forgets to await what would tell us
+    "ignore:coroutine 'MonitoredItemService:RuntimeWarning",
+    "ignore::pytest.PytestUnraisableExceptionWarning",
+)
+async def test_a_node_that_is_removed_while_we_listen_is_bad_and_comes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """asyncua's own server says nothing of it: the subscription is as if the value stood."""
+    monkeypatch.setattr(opcua_session, "EVERY_S", 0.3)
+    monkeypatch.setattr(opcua_session, "_PROBE_S", 0.1)
+    monkeypatch.setattr(opcua_session, "_MISSING_FIRST_S", 0.2)
+    async with strange(tmp_path) as server:
+        await write(server, [1.0, 2.0, 3.0])
+        async with lab(server.port).open(points(3), UtcClock(), tmp_path) as session:
+            await values_of(session, 3)
+            node = server.inner.get_node("ns=2;s=n1")
+            await server.inner.delete_nodes([node])
+            told: list[tuple[int, int]] = []
+            async with asyncio.timeout(15):
+                while (1, GONE) not in told:
+                    batch = (await session.read()).samples
+                    told += zip(batch.signal.tolist(), batch.status.tolist(), strict=True)
+            assert {signal for signal, _ in told} == {1}
+            await server.inner.nodes.objects.add_variable(node.nodeid, node.nodeid.Identifier, 7.0)
+            assert 7.0 in await values_of(session, 2)
+
+
+async def test_an_item_that_the_server_forgot_is_asked_for_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opcua_session, "EVERY_S", 0.3)
+    monkeypatch.setattr(opcua_session, "_PROBE_S", 0.1)
+    async with strange(tmp_path) as server:
+        await write(server, [1.0, 2.0, 3.0])
+        async with lab(server.port).open(points(3), UtcClock(), tmp_path) as session:
+            await values_of(session, 3)
+            (subscription,) = server.inner.iserver.subscription_service.subscriptions.values()
+            items = subscription.monitored_item_srv
+            forgotten = next(
+                id for id, item in items._monitored_items.items() if item.client_handle % 2 == 0
+            )
+            items._delete_monitored_items(forgotten)
+            await write(server, [10.0, 20.0, 30.0])
+            async with asyncio.timeout(20):
+                values: set[float] = set()
+                while values != {10.0, 20.0, 30.0}:
+                    values |= set((await session.read()).samples.value.tolist())
 
 
 async def test_a_server_that_does_not_trust_us_is_told_with_the_file_to_give(

@@ -275,6 +275,28 @@ def test_nothing_of_an_earlier_session_is_stated() -> None:
         assert push.texts(()) == []
 
 
+def test_what_was_queued_over_a_short_loss_is_not_taken_for_current() -> None:
+    push, clock = _pushed()
+    push.add(SampleBatch.of([0], [NOW], [1.0]), NOW)
+    push.lose(NOW + 5_000)
+    clock[0] = 6.0
+    queued = push.add(SampleBatch.of([0], [NOW + 4_000], [2.0]), NOW + 12_000, None)
+    assert queued.source_time.tolist() == [NOW + 4_000]  # more follows
+    clock[0] = 6.5
+    assert push.add(SampleBatch.of([0], [NOW + 11_000], [3.0]), NOW + 12_500).value == [3.0]
+
+
+def test_a_quiet_value_told_from_the_queue_is_good_again_after_the_loss() -> None:
+    push, clock = _pushed()
+    push.add(SampleBatch.of([0], [NOW], [1.0]), NOW)
+    push.lose(NOW + 5_000)
+    clock[0] = 6.0
+    push.add(SampleBatch.of([0], [NOW + 4_000], [2.0]), NOW + 12_000)
+    clock[0] = 8.5
+    again = push.add(SampleBatch.empty(), NOW + 14_500, NOW + 14_000)
+    assert (again.source_time.tolist(), again.value.tolist()) == ([NOW + 14_000], [2.0])
+
+
 def test_a_dead_clock_does_not_turn_good_when_stated_again() -> None:
     push, clock = _pushed(2)
     scaling = Scaling([signal("a/x"), signal("a/y")], [0, 1])
