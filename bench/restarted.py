@@ -81,6 +81,7 @@ class KillableTwin:
             table=table,
             live=self.live,
             intake=self._intake,
+            session=SimpleNamespace(refused=0),
             listening=None,
             heard=lambda: dict.fromkeys(plant.edges, self._heard_at),
         )

@@ -90,6 +90,7 @@ class Twin:
             table=table,
             live=self.live,
             intake=intake,
+            session=SimpleNamespace(refused=0),
             listening=None,
             heard=lambda: dict.fromkeys(edges, self.heard_at),
         )

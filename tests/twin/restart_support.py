@@ -75,7 +75,7 @@ def played(plant, log, end, kills=(), chance=None):
     disk = Disk(Memory(paths))
     queue, kills = sorted(log, key=lambda s: s.at), sorted(kills)
     twin = KillableTwin(plant, disk, START)
-    for now in range(START + STEP, end + 120_000, STEP):
+    for now in range(START + STEP, max(end, queue[-1].at) + 120_000, STEP):
         while kills and kills[0][0] <= now and twin is not None:
             twin, away = None, now + kills.pop(0)[1]
         if twin is None and now >= min(away, end):
@@ -147,8 +147,8 @@ def random_log(seed, minutes):
             value[path] += 1
         else:
             value[path] = chance.choice((0, 1, 2, 2) if "activity" in path else (0, 0, 3))
-        since[path] = now
         bad = chance.random() < 0.03
+        since[path] = now + bad  # a value again under a Bad row's time would correct it
         row = (path, now, float("nan") if bad else float(value[path]),
                int(StatusCode.BadNoCommunication) if bad else 0)  # fmt: skip
         late = chance.random()
