@@ -43,7 +43,7 @@ def apart(function: Callable[[], T]) -> T:
 
 def _answer(function: Callable[[], object], writing: int) -> None:
     """In the child: run, answer, and leave without the parent's clean-up."""
-    code = 1
+    code, quiet = 1, False
     try:
         try:
             result = function()
@@ -52,10 +52,10 @@ def _answer(function: Callable[[], object], writing: int) -> None:
         with os.fdopen(writing, "wb") as pipe:
             pickle.dump(result, pipe, pickle.HIGHEST_PROTOCOL)
         code = 0
-    except (KeyboardInterrupt, SystemExit):
-        pass
+    except (KeyboardInterrupt, SystemExit, BrokenPipeError):
+        quiet = True  # told to stop, or nobody waits for the answer any more
     finally:
-        if code:
+        if code and not quiet:
             import traceback
 
             traceback.print_exc()

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from plant.model.catalogue import Catalogue, MachineType, Part, read_catalogue, 
 from plant.model.draft import Draft, present
 from plant.model.kind import KindTable, SourceKind
 from plant.model.locate import Document, Where, read_document
-from plant.model.need import SECRETS, Need, check_secrets, files_of, is_secret, secrets_of
+from plant.model.need import Need, check_secrets, files_of, is_secret, secrets_of
 from plant.model.published import own_units
 from plant.model.reason import Product, Reason
 from plant.model.resolve import SignalResolver
@@ -310,7 +310,7 @@ class _Loader:
             edges=edges,
             assets=assets,
             simulated=shape.simulated,
-            hash=_hash(shape, assets),
+            hash=_hash(shape, assets, self.document.referenced),
             products={
                 id: Product(id, Label(p.name.zh, p.name.en), p.cycle_s)
                 for id, p in shape.products.items()
@@ -355,17 +355,17 @@ def _flow(items: list[str | int]) -> tuple[model.Station, ...]:
     )
 
 
-def _hash(shape: PlantShape, assets: Mapping[str, model.Asset]) -> str:
-    """Over what was resolved, secrets left out: two processes with different files notice."""
-    secretless = shape.model_dump(mode="json", exclude={"broker": {"password", "key_password"}})
-    for edge in secretless["edges"].values():
-        for user in (edge["opcua"] or {}).get("users", []):
-            user.pop("password")
-        for source in edge["sources"].values():
-            for key in SECRETS & source.keys():
-                source.pop(key)
-    for store in filter(None, (secretless["historian"], secretless["second"])):
-        for key in SECRETS & store.keys():
-            store.pop(key)
-    text = json.dumps(secretless, sort_keys=True, default=str) + repr(sorted(assets.items()))
+def _hash(shape: PlantShape, assets: Mapping[str, model.Asset], referenced: Iterable[Where]) -> str:
+    """Over what was resolved: two processes with different files notice.
+
+    What comes from the environment (secrets, the account of a box at the broker) is left out.
+    """
+    settings = shape.model_dump(mode="json", by_alias=True)
+    for *where, key in referenced:
+        at: Any = settings
+        for part in where:
+            at = at.get(part, {}) if isinstance(at, dict) else at[part]
+        if isinstance(at, dict):
+            at.pop(key, None)
+    text = json.dumps(settings, sort_keys=True, default=str) + repr(sorted(assets.items()))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

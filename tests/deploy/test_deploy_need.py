@@ -73,13 +73,18 @@ def test_a_room_needs_the_secrets_it_uses_and_no_other(
     assert require(read_plant(plant_file), user).group == "acme-works"
 
 
-def test_the_plants_hash_is_the_same_whoever_knows_its_secrets(
+def test_the_plants_hash_is_the_same_on_every_box(
     plant_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    text = plant_file.read_text("utf-8").replace("username: edge1", 'username: "${TEST_USER}"')
+    plant_file.write_text(text, "utf-8")
+    monkeypatch.setenv("TEST_USER", "edge1")
     without = read_plant(plant_file).hash
-    for name in ALL:
+    for name in (*ALL, "TEST_USER"):
         monkeypatch.setenv(name, "given")
     assert read_plant(plant_file).hash == without
+    plant_file.write_text(text.replace("10.0.0.1", "10.0.0.2"), "utf-8")
+    assert read_plant(plant_file).hash != without
 
 
 def test_check_says_which_room_on_which_box_needs_which(
