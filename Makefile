@@ -6,7 +6,7 @@ WEB    := $(shell find gateway/web -name node_modules -prune -o -type f -print 2
 ROOMS  := plant simulators edge twin analytics gateway deploy bench tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo check test bench lock system clean proto influxd
+.PHONY: help install demo check test bench lock sbom system clean proto influxd
 
 help:  ## what there is to make
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -80,6 +80,9 @@ lock: $(VENV)/bin/python  ## requirements.lock anew from pyproject.toml
 	PATH="$(BIN):$$PATH" uv pip compile --quiet --universal --generate-hashes --no-emit-index-url \
 	  --no-emit-find-links --python-version 3.11 --all-extras --custom-compile-command "make lock" \
 	  $(ARGS) -o requirements.lock pyproject.toml
+
+sbom: install  ## sbom.json: every library of the locks, as CycloneDX
+	@$(BIN)/python -m deploy.sbom sbom.json
 
 clean:  ## everything that was made, except data/
 	rm -rf $(VENV) gateway/static gateway/web/node_modules tests/peers/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis

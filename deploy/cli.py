@@ -9,6 +9,7 @@ from pathlib import Path
 
 from deploy.argument import DEMO_DATA, DEMO_PLANT, add_data, add_plant, data_folder, plant_file
 from deploy.people import add_people
+from deploy.prepare import add_init
 from deploy.room import PLACE
 from deploy.transfer import add_history
 from plant.errors import ConfigError, Unavailable
@@ -62,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     _demo(commands.add_parser("demo", help="a line of simulated machines, live in the browser"))
     _check(commands.add_parser("check", help="read a plant.yaml and list all that is wrong"))
-    _init(commands.add_parser("init", help="prepare a server that a plant.yaml names"))
+    add_init(commands.add_parser("init", help="make what a broker, a database, systemd need"))
     _run(commands.add_parser("run", help="run one room of a plant as this process"))
     _simulate(commands.add_parser("simulate", help="run only the simulated machines of a plant"))
     _backup(commands.add_parser("backup", help="copy a running plant's data into one file"))
@@ -173,30 +174,6 @@ def _print(lines: Iterable[str]) -> int:
     except BrokenPipeError:  # `| head` has read what it wanted
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
-
-
-def _init(parser: argparse.ArgumentParser) -> None:
-    parser.description = (
-        "Makes the six buckets of the InfluxDB 2 that plant.yaml names under historian or copy, "
-        "and sets how long they keep. What is there already stays; it may be run again. The token "
-        "of plant.yaml is used, or KAIKOU_INFLUX_INIT_TOKEN where that one may not create buckets."
-    )
-    parser.add_argument("server", choices=["influxdb"], metavar="influxdb")
-    add_plant(parser)
-    add_data(parser)
-
-    def call(arguments: argparse.Namespace) -> int:
-        from deploy.init import init_influxdb
-        from deploy.need import User, require
-        from deploy.room import read_plant
-
-        data = data_folder(arguments)
-        plant = read_plant(plant_file(arguments.plant), data if data.is_dir() else None)
-        for line in init_influxdb(require(plant, User("history"))):
-            print(line)
-        return 0
-
-    parser.set_defaults(call=call)
 
 
 def _run(parser: argparse.ArgumentParser) -> None:
