@@ -5,9 +5,10 @@ stranger and another edge of the plant each send births that claim the signals o
 statements and records, the messages that once ended a process, thousands of strange nodes, and
 true messages spoiled at random.
 
-``process_ended``: processes of the demo that ended; ``forged``: values and words of the peers that
+``process_ended``: processes of the plant that ended; ``forged``: values and words of the peers that
 show as somebody else's, live or stored; ``p99_age_s``: from the source time of our own values to
-the frame that shows them; ``quiet_p99_age_s``: the same before; ``log_mb``: what all rooms wrote.
+the frame that shows them first; ``quiet_p99_age_s``: the same before; ``cpu_by_name``: cores of
+each room under attack; ``log_mb``: what all rooms wrote.
 """
 
 import argparse
@@ -39,7 +40,7 @@ from bench.bad_message import (
     strange_node,
 )
 from bench.machine import machine
-from bench.rig import Rooms, folder, free_ports, mosquitto
+from bench.rig import Rooms, cpu_s, folder, free_ports, mosquitto
 from deploy.argument import DEMO_PLANT
 from deploy.demo.session import environment
 from deploy.kinds import kinds
@@ -155,6 +156,7 @@ class Watch:
 
     def __init__(self) -> None:
         self.ages: list[float] = []
+        self.newest: dict[int, int] = {}
         self.forged: set[str] = set()
 
     async def run(self, port: int, cookie: str, paths: Sequence[str]) -> None:
@@ -175,12 +177,14 @@ class Watch:
                 ):
                     if value is not None and FORGED <= value < 2 * FORGED:
                         self.forged.add(paths[i])
-                    if i in watched and message["type"] == "frame":
+                    if i in watched and at > self.newest.get(i, 0):  # a birth restates others
+                        self.newest[i] = at
                         self.ages.append((now - at) / 1000)
 
     def take(self) -> float:
         """The 99th percentile of the ages since the last call, s."""
         ages, self.ages = self.ages, []
+        print(f"{len(ages)} ages, at most {max(ages, default=-1):.2f} s", file=sys.stderr)
         return round(float(np.quantile(ages, 0.99)), 3) if ages else float("inf")
 
 
@@ -244,9 +248,9 @@ async def run(count: int, rate: float, seed: int, quiet_s: float) -> dict[str, o
         devices, rooms = Rooms(simulated, data), Rooms(file, data)
         try:
             await devices.start("simulators", timeout_s=120)
-            for room in ROOMS:
-                print(f"starting {room}", file=sys.stderr)
-                await rooms.start(room, timeout_s=120)
+            async with asyncio.TaskGroup() as group:
+                for room in ROOMS:
+                    group.create_task(rooms.start(room, timeout_s=120), name=room)
             figures = await _measure(rooms, plant, file, (count, rate, seed), quiet_s)
         except BaseException:
             print("\n".join(rooms.lines[-80:]), file=sys.stderr)
@@ -272,7 +276,7 @@ async def _measure(
         watch.take()
         await asyncio.sleep(quiet_s)
         quiet = watch.take()
-        logged = _log_bytes(rooms)
+        logged, before = _log_bytes(rooms), _cpu(rooms)
         count, rate, seed = given
         print(f"sending {count} messages ...", file=sys.stderr)
         begun = time.monotonic()
@@ -285,6 +289,7 @@ async def _measure(
         peer.kill()  # where the viewer has failed
         await sending
         took = time.monotonic() - begun
+        cpu = _cpu(rooms)
         await asyncio.sleep(SETTLE_S)
         age = watch.take()
         if viewer.done():
@@ -297,13 +302,28 @@ async def _measure(
         "messages": count,
         "sent": peer.exitcode == 0,
         "seconds": round(took, 1),
-        "process_ended": sum(p.starts - 1 + (p.pid is None) for p in rooms.processes.all.values()),
+        "process_ended": _ended(rooms),
         "shown": words + len(watch.forged),
         "refused": int(refused),
         "p99_age_s": age,
         "quiet_p99_age_s": quiet,
+        "cpu_by_name": {n: round((s - before[n]) / took, 2) for n, s in cpu.items()},
         "log_mb": round((_log_bytes(rooms) - logged) / 1e6, 3),
     }
+
+
+def _ended(rooms: Rooms) -> int:
+    """How often a process of the plant ended; what it said goes to people."""
+    ended = {n: p.starts - 1 + (p.pid is None) for n, p in rooms.processes.all.items()}
+    for name, times in ended.items():
+        if times:
+            said = [line for line in rooms.lines if line.startswith(f"{name}:")]
+            print("\n".join(said[-40:]), file=sys.stderr)
+    return sum(ended.values())
+
+
+def _cpu(rooms: Rooms) -> dict[str, float]:
+    return {name: cpu_s(rooms.process(name)) for name in ROOMS}
 
 
 def _log_bytes(rooms: Rooms) -> int:

@@ -19,7 +19,7 @@ from bench.__main__ import names
 ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 240.0
 SMOKED = {
-    "chaos", "damage", "health", "historian", "historian_read", "powercut", "recorded", "road",
+    "bus", "chaos", "damage", "health", "historian", "historian_read", "powercut", "recorded", "road",
     "states", "twin", "wire",
 }  # fmt: skip
 LOSSES = ("missing", "doubled", "declared_gaps", "not_served", "stray_files", "cells_wrong")
@@ -93,6 +93,16 @@ def test_a_twin_that_acknowledges_too_early_is_seen(need: Callable[[str], str]) 
     )  # fmt: skip
     assert told["bug"] == "ack-early"
     assert told["missing"] > 0
+
+
+def test_bad_peers_end_nothing_and_forge_nothing(need: Callable[[str], str]) -> None:
+    need("mosquitto")
+    told = bench("bus", "--messages", 3000, "--quiet", 1)
+    assert (told["process_ended"], told["forged"]) == (0, 0)
+    assert told["sent"]
+    assert told["refused"] > 300
+    assert told["log_mb"] <= 1
+    assert told["p99_age_s"] > 0
 
 
 def test_power_cuts_lose_nothing_that_was_synced() -> None:

@@ -532,6 +532,16 @@ def test_state_of_the_host() -> None:
         assert message.payload == said
 
 
+def test_a_false_word_without_end_is_contradicted_once_a_second() -> None:
+    state = HostState("kaikou")
+    topic, will = "spBv1.0/STATE/kaikou", state.will(NOW)
+    answers = [state.on_message(topic, will.payload, 100.0 + i / 1000) for i in range(3000)]
+    assert [i for i, answer in enumerate(answers) if answer] == [0, 1000, 2000]
+    assert state.tick(102.5) is None
+    assert state.tick(103.0) == state.online(), "the last word is ours"
+    assert state.tick(104.0) is None
+
+
 def test_a_false_word_about_us_is_contradicted() -> None:
     """tck: message-flow-hid-sparkplug-state-message-delivered payloads-state-subscribe"""
     state = HostState("kaikou")
