@@ -44,7 +44,8 @@ from bench.rig import Rooms, cpu_s, folder, free_ports, mosquitto
 from deploy.argument import DEMO_PLANT
 from deploy.demo.session import environment
 from deploy.kinds import kinds
-from gateway.person import People, Right
+from gateway.person import People
+from gateway.role import Right
 from plant.model.load import load
 from plant.model.plant import Broker, Plant
 from plant.wire.client import MqttClient
@@ -272,7 +273,8 @@ async def _measure(
     paths = [s.path for s in plant.signals if not s.hidden and s.asset not in {"spare", "edge2"}]
     viewer = asyncio.create_task(watch.run(port, cookie, paths), name="viewer")
     try:
-        await asyncio.sleep(SETTLE_S)
+        settle_s = min(SETTLE_S, quiet_s)
+        await asyncio.sleep(settle_s)
         watch.take()
         await asyncio.sleep(quiet_s)
         quiet = watch.take()
@@ -290,7 +292,7 @@ async def _measure(
         await sending
         took = time.monotonic() - begun
         cpu = _cpu(rooms)
-        await asyncio.sleep(SETTLE_S)
+        await asyncio.sleep(settle_s)
         age = watch.take()
         if viewer.done():
             viewer.result()

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from plant.flow.port import Series
+from plant.flow.rate import Rate
 from plant.flow.sample import Gap
 from plant.model.plant import Plant
 from plant.model.signal import SignalKind
@@ -21,6 +22,9 @@ log = logging.getLogger("kaikou.twin")
 
 HOLD_TIMES = 3
 """A value counts for so many of its ``max_interval``: then the signal is silent."""
+CHANGES = 1000
+"""So many signals begin anew in an hour at most: a node that says another unit each time would
+fill the historian with their names."""
 _GAP_SIGNALS = 200
 _NUMBER = 1e12
 """A register that rolls over, and an interval in s, are less."""
@@ -92,6 +96,7 @@ class Births:
         self._ownership = ownership
         self._factor = factor
         self._told: set[tuple[NodeId, object]] = set()
+        self._changes = Rate(CHANGES, 3600.0)
 
     def take(self, event: Born) -> Gap | None:
         """Learn from a birth; a gap record where it names what the node may not tell."""
@@ -111,8 +116,13 @@ class Births:
             told = replace(planned, kind=series.kind, unit=series.unit, modulus=series.modulus)
             # only an edge of ours, on another file than the twin, says it otherwise and means it
             series = told if event.announced and "kind" in metric.properties else planned
-        if self._declared.learn(series):
+        anew = self._changes.wait_s == 0
+        if not self._declared.learn(series, anew):
+            return
+        if anew and self._changes.take():
             log.warning("%s: kind or unit changed: a new signal begins", path)
+        elif self._once(event.node, CHANGES):
+            log.warning("%s: more signals change than can begin anew in an hour", event.node)
 
     def _refused(self, event: Born) -> Gap | None:
         """Rows of these are acknowledged and not stored from now on: one record says so."""

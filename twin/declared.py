@@ -27,14 +27,20 @@ class Declared:
         self._place: Int32 = np.empty(0, np.int32)
         """Index of each signal in the historian's list; its own until it had to begin anew."""
 
-    def learn(self, series: Series) -> bool:
-        """Take what a foreign birth says of a path; whether it contradicts what was known."""
+    def learn(self, series: Series, anew: bool = True) -> bool:
+        """Take what a foreign birth says of a path; whether it contradicts what was known.
+
+        Where it does a new signal begins; without ``anew`` what was known stays.
+        """
         signal = self._table.add(series.path)
         known = self._series.get(series.path)
+        told = known is not None or signal < len(self._place)
+        if told and series == (known or Series(series.path)):
+            return False
+        if told and not anew:
+            return True
         self._series[series.path] = series
-        if known is None and signal >= len(self._place):
-            return False  # not told yet
-        if series == (known or Series(series.path)):
+        if not told:
             return False
         self._anew.append(signal)
         return True

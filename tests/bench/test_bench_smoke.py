@@ -19,8 +19,8 @@ from bench.__main__ import names
 ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 240.0
 SMOKED = {
-    "bus", "chaos", "damage", "health", "historian", "historian_read", "powercut", "recorded", "road",
-    "states", "twin", "wire",
+    "bus", "chaos", "damage", "health", "historian", "historian_read", "powercut", "recorded",
+    "road", "states", "twin", "wire",
 }  # fmt: skip
 LOSSES = ("missing", "doubled", "declared_gaps", "not_served", "stray_files", "cells_wrong")
 BY_HAND = {"start"}
