@@ -90,11 +90,13 @@ async def run(plant: Plant, ports: Ports) -> None:
 async def keep_certificates(server: "OpcUaServer") -> None:
     """Use what lies in the folder: trust taken back at once, our own certificate before it ends.
 
-    SIGHUP has our own certificate read at once, for one that somebody put there.
+    SIGHUP has our own certificate read at once, for one that somebody put there; at a terminal it
+    ends us as ever.
     """
     asked = asyncio.Event()
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(SIGHUP, asked.set)
+    if sys.stdin is None or not sys.stdin.isatty():
+        loop.add_signal_handler(SIGHUP, asked.set)
     renew_at = loop.time() + RENEW_S
     try:
         while True:

@@ -1,5 +1,6 @@
 """``kaikou init influxdb`` on a real server: made once, checked again, refused with a reason."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -92,3 +93,17 @@ def test_what_is_wrong_is_said_in_a_sentence(plant, capsys, monkeypatch):
     with pytest.raises(SystemExit):
         main(["init", "--help"])
     assert "six buckets" in capsys.readouterr().out
+
+
+def test_one_version_of_influxdb_everywhere() -> None:
+    """The pages, the compose file and the tests speak of the same one."""
+    root = Path(__file__).resolve().parents[2]
+    compose = (root / "deploy/container/compose.influxdb.yaml").read_text("utf-8")
+    module = (root / "tests/influxd/go.mod").read_text("utf-8")
+    (image,) = re.findall(r"image: influxdb:(\S+)", compose)
+    (tested,) = re.findall(r"influxdata/influxdb/v2 v(\S+)", module)
+    assert image == tested
+    pages = [root / "README.md", *(root / "docs").rglob("*.md")]
+    for page in pages:
+        told = set(re.findall(r"(?i)influxd?b?[ :]+(2\.\d+(?:\.\d+)?)", page.read_text("utf-8")))
+        assert all(tested == v or tested.startswith(f"{v}.") for v in told), (page.name, told)
