@@ -1,6 +1,7 @@
 """The web application: routes, security headers, the dashboard's files."""
 
 from collections.abc import Collection, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from fastapi.routing import APIRoute
 from starlette.middleware.gzip import GZipMiddleware
 
 from gateway import VERSION
+from gateway.answer.plant import plant_answer
 from gateway.limit import BodyLimit
 from gateway.query import REFUSALS
 from gateway.route import history, live, oee, operation, people, plant, session, statement
@@ -42,6 +44,7 @@ def create_app(kaikou: State) -> FastAPI:
         redoc_url=None,
     )
     app.state.kaikou = kaikou
+    app.state.plant = cache(lambda: plant_answer(kaikou.plant, VERSION).model_dump_json())
     app.add_middleware(GZipMiddleware, minimum_size=4096, compresslevel=4)
 
     app.add_middleware(BodyLimit)

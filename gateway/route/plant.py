@@ -5,9 +5,8 @@ from typing import Any
 import numpy as np
 from fastapi import APIRouter, Request, Response
 
-from gateway import VERSION
 from gateway.answer.history import ColumnsAnswer
-from gateway.answer.plant import PlantAnswer, plant_answer
+from gateway.answer.plant import PlantAnswer
 from gateway.query import NOT_THERE, Paths
 from gateway.state import VIEWER, state
 from gateway.stream import encode
@@ -15,10 +14,10 @@ from gateway.stream import encode
 router = APIRouter(tags=["plant"], dependencies=[VIEWER])
 
 
-@router.get("/plant")
-def plant(request: Request) -> PlantAnswer:
+@router.get("/plant", response_model=PlantAnswer)
+def plant(request: Request) -> Response:
     """Lines, assets and signals, with their names in both languages."""
-    return plant_answer(state(request).plant, VERSION)
+    return Response(request.app.state.plant(), media_type="application/json")
 
 
 @router.get("/latest", response_model=ColumnsAnswer, responses=NOT_THERE)

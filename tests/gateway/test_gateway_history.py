@@ -205,3 +205,19 @@ async def test_who_has_gone_is_not_answered() -> None:
         await asked.ask(lambda _: pytest.fail("asked for nobody"), gone=gone)
     assert asked.waiting == 0
     asked.close()
+
+
+async def test_two_hundred_heavy_questions_of_one_viewer_let_another_through(rig: Rig) -> None:
+    heavy = {"asset": "saw", "start": rig.now - 24 * HOUR, "end": rig.now, "by": "shift"}
+    other = {"path": "saw/current", "start": rig.now - 2 * HOUR, "end": rig.now}
+    async with rig.logged_in("wang") as known, rig.logged_in("li") as li, rig.client() as wang:
+        wang.cookies.update(known.cookies)
+        asked = [asyncio.create_task(wang.get("/api/oee", params=heavy)) for _ in range(100)]
+        asked += [asyncio.create_task(wang.get("/api/runs", params=heavy)) for _ in range(100)]
+        while sum(task.done() for task in asked) < 20:
+            await asyncio.sleep(0.01)
+        done = sum(task.done() for task in asked)
+        assert (await li.get("/api/history", params=other)).status_code == 200
+        assert sum(task.done() for task in asked) - done < 100, "not behind all of them"
+        codes = {answer.status_code for answer in await asyncio.gather(*asked)}
+        assert codes <= {200, 429}
