@@ -151,6 +151,39 @@ export interface Person {
   readonly rights: readonly string[];
 }
 
+export type Role = "viewer" | "operator" | "engineer" | "admin";
+
+export interface Account {
+  readonly name: string;
+  readonly role: Role;
+  readonly sessions: number;
+  readonly damaged: boolean;
+}
+
+/** A session that is on. */
+export interface SessionOn {
+  readonly id: string;
+  readonly name: string;
+  readonly begun: number;
+  readonly until: number;
+  readonly address: string;
+  readonly agent: string;
+}
+
+/** What a person did to an account. */
+export interface Act {
+  readonly time: number;
+  readonly person: string;
+  readonly what: string;
+  readonly about: string;
+}
+
+/** The password that was made, null where one was chosen. */
+export interface Given {
+  readonly name: string;
+  readonly password: string | null;
+}
+
 export interface History {
   readonly path: string;
   readonly kind: SignalKind;

@@ -1,9 +1,12 @@
 /** The gateway's REST interface as one small client. Times are ms UTC throughout. */
 
 import type {
+  Account,
+  Act,
   Aggregate,
   AsOf,
   By,
+  Given,
   History,
   MachineRun,
   Made,
@@ -12,8 +15,10 @@ import type {
   Plant,
   Product,
   ReasonCode,
+  Role,
   Run,
   Said,
+  SessionOn,
   Shifts,
   Stated,
   States,
@@ -24,6 +29,9 @@ export type * from "./answer";
 
 /** What a machine can be used for. */
 export const MODES = ["production", "maintenance", "manual", "setup"] as const;
+
+/** What an account can be. */
+export const ROLES = ["viewer", "operator", "engineer", "admin"] as const;
 
 /** What the gateway refused, with its HTTP status; 0: no answer at all. */
 export class ApiError extends Error {
@@ -80,6 +88,15 @@ export const api = {
   login: (user: string, password: string) => call<Person>("POST", "login", { user, password }),
   logout: () => call<unknown>("POST", "logout"),
   me: () => get<Person>("me"),
+  ownPassword: (old: string, next: string) => call<unknown>("POST", "password", { old, new: next }),
+  people: (abort?: AbortSignal) => get<Account[]>("people", {}, abort),
+  sessions: (abort?: AbortSignal) => get<SessionOn[]>("sessions", {}, abort),
+  acts: (abort?: AbortSignal) => get<Act[]>("acts", {}, abort),
+  addPerson: (name: string, role: Role, password: string | null) => call<Given>("POST", "people", { name, role, password }),
+  setRole: (name: string, role: Role) => call<unknown>("POST", "people/role", { name, role }),
+  setPassword: (name: string) => call<Given>("POST", "people/password", { name }),
+  removePerson: (name: string) => call<unknown>("POST", "people/remove", { name }),
+  endSession: (id: string) => call<unknown>("POST", "sessions/end", { id }),
   plant: () => get<Plant>("plant"),
   history: (path: string, start: number, end: number, px: number, abort?: AbortSignal) =>
     believed<History>("history", { path, start: ms(start), end: ms(end), px: ms(px) }, abort),

@@ -94,7 +94,8 @@ export async function check(): Promise<void> {
   try {
     const person = await api.me();
     const newer = await api.plant();
-    if (newer.hash !== now.plant.hash || newer.version !== now.plant.version) session.value = { state: "in", person, plant: newer };
+    const same = person.rights.join() === now.person.rights.join();
+    if (!same || newer.hash !== now.plant.hash || newer.version !== now.plant.version) session.value = { state: "in", person, plant: newer };
   } catch (error) {
     if (!ended(error) && !(error instanceof ApiError)) throw error;
   }

@@ -6,6 +6,7 @@ export type Route =
   | { readonly page: "home" }
   | { readonly page: "line"; readonly id: string }
   | { readonly page: "machine"; readonly id: string }
+  | { readonly page: "people" }
   | { readonly page: "missing" };
 
 /** What a path names. */
@@ -14,6 +15,7 @@ export function parsePath(pathname: string): Route {
   const [page, id] = parts.map(decodeURIComponent);
   if (page === undefined) return { page: "home" };
   if (parts.length === 2 && id !== undefined && (page === "line" || page === "machine")) return { page, id };
+  if (parts.length === 1 && page === "people") return { page };
   return { page: "missing" };
 }
 

@@ -6,12 +6,14 @@
 import type { Same } from "./words/catalogue";
 import * as clock from "./words/clock";
 import * as oee from "./words/oee";
+import * as people from "./words/people";
 import * as status from "./words/status";
 import * as stop from "./words/stop";
 
 const en = {
   ...clock.en,
   ...oee.en,
+  ...people.en,
   ...status.en,
   ...stop.en,
 
@@ -224,6 +226,7 @@ type Catalogue = Same<typeof en>;
 const zh: Catalogue = {
   ...clock.zh,
   ...oee.zh,
+  ...people.zh,
   ...status.zh,
   ...stop.zh,
 

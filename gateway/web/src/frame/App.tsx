@@ -19,6 +19,7 @@ import { LocaleButtons, Strip } from "./Strip";
 import { PastBanner, pastClass, TimeBar } from "./TimeBar";
 
 const Dialogs = lazy(() => import("../stop/Dialogs").then((m) => m.Dialogs));
+const PeoplePage = lazy(() => import("../people/PeoplePage").then((m) => m.PeoplePage));
 const MachinePage = lazy(() => import("../page/MachinePage").then((m) => m.MachinePage));
 
 function Page() {
@@ -41,6 +42,7 @@ function Page() {
     const asset = assetOf(here.id);
     return asset === undefined ? <Missing /> : <Suspense of={MachinePage} props={{ asset }} key={asset.id} />;
   }
+  if (here.page === "people") return <Suspense of={PeoplePage} props={{}} />;
   return <Missing />;
 }
 
@@ -48,7 +50,13 @@ function useTitle(): void {
   const title = useComputed(() => {
     const here = route.value;
     const name =
-      here.page === "line" ? say(lineOf(here.id)?.name) : here.page === "machine" ? say(assetOf(here.id)?.name) : "";
+      here.page === "line"
+        ? say(lineOf(here.id)?.name)
+        : here.page === "machine"
+          ? say(assetOf(here.id)?.name)
+          : here.page === "people"
+            ? words.value.people
+            : "";
     const past = at.value === null ? "" : `${words.value.asOf(zone.value.local(at.value))} · `;
     return past + (name === "" ? words.value.product : `${name} · ${words.value.product}`);
   });

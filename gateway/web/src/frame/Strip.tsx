@@ -143,6 +143,9 @@ export function Strip() {
               <p class="quiet">
                 {w.rights}: {now.person.rights.map(rightWord).join(", ")}
               </p>
+              <a href={href("/people")} onClick={() => menu.current?.removeAttribute("open")}>
+                {now.person.rights.includes("admin") ? w.people : w.ownPassword}
+              </a>
               <button type="button" onClick={() => void logOut()}>
                 {w.logOut}
               </button>
