@@ -10,6 +10,7 @@ import duckdb
 
 from bench.stored import COPY, NO_VALUE, Stored
 from plant.errors import Unavailable
+from twin.historian.database import connect
 
 
 class Files:
@@ -20,9 +21,7 @@ class Files:
 
     def _database(self) -> contextlib.closing[apsw.Connection]:
         try:
-            opened = apsw.Connection(
-                str(self.folder / "historian.sqlite"), flags=apsw.SQLITE_OPEN_READWRITE
-            )
+            opened = connect(self.folder / "historian.sqlite", apsw.SQLITE_OPEN_READWRITE)
         except apsw.CantOpenError as error:
             raise Unavailable(f"{self.folder}: {error}") from error
         opened.set_busy_timeout(10_000)

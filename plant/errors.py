@@ -3,6 +3,7 @@
 KaikouError
 ├── ConfigError    plant.yaml or the installation is wrong: print it, exit 2, never retry
 ├── Unavailable    the peer is not there now: wait, retry, one log line per transition
+│   └── Condemned  what this process keeps is damaged: end, the next start begins anew
 ├── DecodeError    the peer is there, one answer makes no sense: Bad with reason, count it
 └── Rejected       the peer refused rows or a command: say which and why, never retry
 
@@ -53,6 +54,10 @@ class ConfigError(KaikouError):
 
 class Unavailable(KaikouError):
     """The peer cannot be reached now; the supervisor waits and tries again."""
+
+
+class Condemned(Unavailable):
+    """What this process alone keeps is damaged: it ends, and its next start sets that aside."""
 
 
 class DecodeError(KaikouError):

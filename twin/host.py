@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from plant.errors import Unavailable
+from plant.errors import Condemned, Unavailable
 from plant.flow.clock import Clock
 from plant.flow.live import LiveTable, SignalTable
 from plant.flow.port import Commit, HistorianWriter
@@ -229,6 +229,8 @@ class Host:
         while True:
             try:
                 await self._in_thread(self._thread, self._write, commit)
+            except Condemned:  # the next start begins a new one
+                raise
             except Unavailable as error:
                 transition.down(error)
                 await asyncio.sleep(backoff.next())

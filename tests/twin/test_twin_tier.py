@@ -11,7 +11,7 @@ from plant.model.signal import SignalKind
 from tests.twin.tier_check import check_files, check_tiers
 from twin.historian import build, shelf
 from twin.historian.embedded import Embedded
-from twin.historian.store import FILE, TIERS, select
+from twin.historian.store import FILE, TIERS, VERSION, select
 
 HOUR = 3_600_000
 DAY = 24 * HOUR
@@ -238,18 +238,19 @@ def test_a_folder_of_version_1_gets_its_tiers(folder):
     writer.close()
     (folder / TIERS).rmdir()
     database = apsw.Connection(str(folder / FILE))
-    for table in ("tier", "dirty", "built", "horizon"):
+    for table in ("tier", "dirty", "built", "horizon", "aside"):
         database.execute(f"DROP TABLE {table}")
     later = "SELECT name FROM sqlite_master WHERE type = 'index' AND name LIKE '%_known'"
     for (index,) in select(database, later):
         database.execute(f"DROP INDEX {index}")
     database.execute("ALTER TABLE signal DROP COLUMN place")
+    database.execute("ALTER TABLE segment DROP COLUMN crc")
     database.pragma("user_version", 1)
     database.close()
     with pytest.raises(Unavailable, match="earlier Kaikou"):
         Embedded().reader(folder).series()
     writer = opened(folder)
-    assert writer.database.pragma("user_version") == 2
+    assert writer.database.pragma("user_version") == VERSION
     writer.retain(T0 + 2 * DAY, force=True)
     assert check_tiers(writer) == 1440 + 24 + 1
     writer.close()

@@ -13,10 +13,11 @@ import numpy as np
 
 from plant.flow.port import Changes, Mark
 from plant.flow.sample import Gap, Int32, SampleBatch
-from twin.historian.record import as_json
+from twin.historian.aside import sound_segments
+from twin.historian.record import as_json, insert_gap
 from twin.historian.seal import Part, write_days
-from twin.historian.segment import connect, scan
-from twin.historian.store import SAMPLES, select, writing
+from twin.historian.segment import SEGMENT_COLUMNS, Segment, connect, scan
+from twin.historian.store import SAMPLES, naming, select, writing
 from twin.historian.writer import OLDER
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def adopt(writer: "EmbeddedWriter", changes: Changes, mark: Mark | None) -> None
         parts = write_days(writer, rows) if straight else []
         gaps = [_gap(changes, old, mark)] if len(old) else []
         _commit(writer, changes, ids, (parts, [] if straight else _commits(rows), gaps), mark)
-        writer.received = max(writer.received, newest)
+        writer.committed(max(writer.received, newest))
 
 
 def _with_ids(rows: SampleBatch, ids: Int32) -> SampleBatch:
@@ -72,15 +73,15 @@ def _unknown(writer: "EmbeddedWriter", rows: SampleBatch) -> SampleBatch:
         return rows
     low, high = int(rows.received_time.min()), int(rows.received_time.max())
     here = [_between(writer.hot.view(), low, high)]
-    files = select(
-        writer.database,
-        "SELECT file FROM segment WHERE last_received >= ? AND first_received <= ?"
-        " AND last >= ? AND first <= ?",
-        (low, high, int(rows.source_time.min()), int(rows.source_time.max())),
+    query = (
+        f"SELECT {SEGMENT_COLUMNS} FROM segment"  # noqa: S608 - names are ours
+        " WHERE last_received >= ? AND first_received <= ? AND last >= ? AND first <= ?"
     )
+    span = (low, high, int(rows.source_time.min()), int(rows.source_time.max()))
+    files = sound_segments(writer, [Segment(*row) for row in select(writer.database, query, span)])
     if files:
         with connect() as duck:
-            paths = [writer.folder / SAMPLES / file for (file,) in files]
+            paths = [writer.folder / SAMPLES / segment.file for segment in files]
             here.append(scan(duck, paths, "received_time BETWEEN ? AND ?", (low, high)))
     known = SampleBatch.concat(here)
     if not len(known):
@@ -119,7 +120,7 @@ def _commit(
     parts, hot, gaps = what
     received = writer.received + 1
     touched: list[Touched] = []
-    with writing(writer.database) as db:
+    with naming(writer.database) as db:
         for part in parts:
             part.name(db, level=0)
             part.extend_signals(db)
@@ -128,7 +129,7 @@ def _commit(
         writer.dirt.mark(db, touched)
         _write_records(db, changes, ids)
         for gap in gaps:
-            _insert_gap(db, gap, received)
+            insert_gap(db, gap, received)
         if mark is not None:
             writer.move_marks(db, [mark], max(received, changes.upto))
     for id_, rows in stored:
@@ -138,7 +139,7 @@ def _commit(
     writer.dirt.marked(touched)
     writer.touch(parts)
     if gaps or mark is not None:
-        writer.received = received
+        writer.committed(received)
 
 
 def _records(changes: Changes) -> list[tuple[int, object]]:
@@ -170,23 +171,7 @@ def _write_records(db: apsw.Connection, changes: Changes, ids: Int32) -> None:
         [(e.time, at, e.asset, e.kind, as_json(e.data)) for at, e in changes.events],
     )
     for at, gap in changes.gaps:
-        _insert_gap(db, gap, at)
-
-
-def _insert_gap(db: apsw.Connection, gap: Gap, received: int) -> None:
-    db.execute(
-        "INSERT OR IGNORE INTO gap (edge, first, last, samples, reason, signals, received)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (
-            gap.edge,
-            gap.first,
-            gap.last,
-            gap.samples,
-            gap.reason,
-            as_json(list(gap.signals)),
-            received,
-        ),
-    )
+        insert_gap(db, gap, at)
 
 
 def _gap(changes: Changes, old: SampleBatch, mark: Mark | None) -> Gap:

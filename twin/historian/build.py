@@ -13,6 +13,7 @@ import apsw
 import numpy as np
 
 from plant.flow.sample import Int32, SampleBatch
+from twin.historian.aside import sound_segments
 from twin.historian.cell import Cells, Rules, cells_of
 from twin.historian.dirt import Touched
 from twin.historian.join import coarser
@@ -27,7 +28,7 @@ from twin.historian.segment import (
 )
 from twin.historian.shelf import Shelf, Swap, TierPart, swap
 from twin.historian.span import Area, spans
-from twin.historian.store import SAMPLES, select, writing
+from twin.historian.store import SAMPLES, naming, select
 from twin.historian.tier import MINUTE_MS, SPARSE_ROWS, edges_of, read_rules
 
 if TYPE_CHECKING:
@@ -76,6 +77,8 @@ class _Made:
 
 def build(writer: "EmbeddedWriter", task: Task) -> None:
     """Do it; a crash at any moment leaves the day as it was."""
+    if len(sound_segments(writer, task.segments)) < len(task.segments):
+        return  # what is left of the day is looked at anew
     with writer.lock:
         rules = read_rules(writer.database)
         spans_of = {s.file: _spans(writer.database, s) for s in task.segments}
@@ -86,7 +89,7 @@ def build(writer: "EmbeddedWriter", task: Task) -> None:
         for low, high in _chunks(list(spans_of.values()), task):
             rows = _rows(writer, duck, task, spans_of, (low, high))
             if task.final:
-                made.parts.append(Part.write(writer.folder, task.day, rows))
+                made.parts.append(Part.write(writer, task.day, rows))
             minute, some = _cells(task, rows, rules, made, writer.zone)
             pending.append(minute)
             dense.append(some)
@@ -172,7 +175,7 @@ def _flush(
     dense.clear()
     if not len(cells):
         return []
-    return [TierPart.write(writer.folder, "minute", cells, [spans(signals, task.start, task.upto)])]
+    return [TierPart.write(writer, "minute", cells, [spans(signals, task.start, task.upto)])]
 
 
 def _commit(
@@ -184,7 +187,7 @@ def _commit(
 ) -> None:
     """One transaction names everything; what came in the meantime is marked dirty in it."""
     with writer.lock:
-        with writing(writer.database) as db:
+        with naming(writer.database) as db:
             if task.final:
                 replace_segments(db, task.segments)
                 for part in made.parts:

@@ -6,13 +6,13 @@ reads for a page only files that hold some of it.
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from plant.flow.port import Changes
-from plant.flow.sample import Int64, SampleBatch
+from plant.flow.sample import Gap, Int64, SampleBatch
 from twin.historian.manifest import Manifest
 from twin.historian.record import known_records, last_record, record_weights
 from twin.historian.segment import SEGMENT_COLUMNS, Segment, scan
@@ -71,12 +71,17 @@ class ChangeLog:
         self._manifest = manifest
         self._courses: OrderedDict[int, _Course] = OrderedDict()
         self._window: _Window | None = None
+        self._told: set[str] = set()
 
     def page(self, after: int, rows: int) -> Changes:
         """See ``HistorianReader.changes``."""
         with self._manifest.transaction() as db:
             query = f"SELECT {SEGMENT_COLUMNS} FROM segment WHERE last_received > ?"  # noqa: S608
-            segments = [Segment(*row) for row in select(db, query, (after,))]
+            named = [Segment(*row) for row in select(db, query, (after,))]
+            wrong = self._manifest.wrong
+            segments = [
+                s for s in named if s.file not in wrong or self._manifest.sound([s])
+            ]  # a file that cannot be read never holds up what follows it
             hot = self._manifest.hot(db)
             hot = hot.take(hot.received_time > after)
             series = self._manifest.series()
@@ -112,10 +117,21 @@ class ChangeLog:
             records.texts,
             records.waveforms,
             records.events,
-            records.gaps,
+            [*records.gaps, *self._left_out(after, upto, named)],
             upto,
             last=upto >= known,
         )
+
+    def _left_out(
+        self, after: int, upto: int, segments: Sequence[Segment]
+    ) -> Iterator[tuple[int, Gap]]:
+        """Once for each file that cannot be read: a gap record of what it held."""
+        names = {s.file for s in segments if s.first_received <= upto and s.last_received > after}
+        for gap in self._manifest.missing() if self._manifest.wrong else ():
+            told = gap.reason
+            if told not in self._told and any(name in told for name in names):
+                self._told.add(told)
+                yield upto, gap
 
     def _look(
         self,
@@ -172,10 +188,12 @@ class ChangeLog:
     def _course(self, segment: Segment) -> _Course:
         course = self._courses.get(segment.id)
         if course is None:
-            with self._manifest.cursor() as cursor:
-                query = "SELECT received_time FROM read_parquet(?)"
-                found = cursor.execute(query, [str(self._manifest.file(segment))]).fetchnumpy()
-            course = self._courses[segment.id] = _Course.of(np.asarray(found["received_time"]))
+            found = self._manifest.scan(scan, [segment], "true", ())
+            course = _Course.of(found.received_time)
+            if segment.file not in self._manifest.wrong:
+                self._courses[segment.id] = course
+                self._courses.move_to_end(segment.id)
+            return course
         self._courses.move_to_end(segment.id)
         while len(self._courses) > _KEEP:
             self._courses.popitem(last=False)

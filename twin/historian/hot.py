@@ -5,15 +5,20 @@ columns in memory for its look-ups, bounded by the sealing threshold.
 """
 
 import struct
+import zlib
 from collections.abc import Sequence
 
+import apsw
 import numpy as np
 
 from plant.flow.sample import Float64, Int32, Int64, SampleBatch, UInt32
 from twin.historian.presence import Presence
 
 _HEAD = struct.Struct("<BBHIq")  # format, flags, reserved, rows, least source time
-_FORMAT = 1
+_FORMAT = 2
+_UNSUMMED = 1
+"""Format of an earlier Kaikou: the same without a check-sum."""
+_SUM = struct.Struct("<I")
 _LONG_TIME = 1
 _STATUS = 2
 
@@ -26,7 +31,7 @@ def encode_hot(batch: SampleBatch) -> bytes:
     >>> b = SampleBatch.of([3, 4], [1000, 1001], [1.5, 2.5], [0, 0], 2000)
     >>> blob = encode_hot(b)
     >>> len(blob), decode_hot(blob, 2000).same_as(b)
-    (48, True)
+    (52, True)
     """
     time = batch.source_time
     least = int(time.min()) if len(time) else 0
@@ -40,14 +45,25 @@ def encode_hot(batch: SampleBatch) -> bytes:
     ]
     if status:
         parts.append(batch.status.astype("<u4", copy=False).tobytes())
-    return b"".join(parts)
+    body = b"".join(parts)
+    return body + _SUM.pack(zlib.crc32(body))
+
+
+class DamagedBatch(apsw.CorruptError):
+    """A blob is not as it was written; for callers this is damage of the SQLite file."""
 
 
 def decode_hot(blob: bytes, received: int) -> SampleBatch:
-    """The columns of a blob; ``signal`` is the database's id."""
+    """The columns of a blob; ``signal`` is the database's id. ``DamagedBatch``."""
+    if len(blob) < _HEAD.size:
+        raise DamagedBatch("a hot batch is cut short")
     kind, flags, _, n, least = _HEAD.unpack_from(blob)
-    if kind != _FORMAT:
-        raise ValueError(f"hot batch of unknown format {kind}")
+    if kind == _FORMAT:
+        body = memoryview(blob)[: -_SUM.size]
+        if _SUM.pack(zlib.crc32(body)) != blob[-_SUM.size :]:
+            raise DamagedBatch("a hot batch has a wrong check-sum")
+    elif kind != _UNSUMMED:
+        raise DamagedBatch(f"a hot batch is of unknown format {kind}")
     at = _HEAD.size
     value = np.frombuffer(blob, "<f8", n, at)
     at += 8 * n

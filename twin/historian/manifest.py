@@ -6,6 +6,7 @@ nor neither.
 """
 
 import json
+import logging
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
@@ -17,17 +18,35 @@ from typing import TYPE_CHECKING, TypeVar
 import apsw
 import numpy as np
 
+from plant.errors import Unavailable
 from plant.flow.port import Series
-from plant.flow.sample import Int32, Int64, SampleBatch
+from plant.flow.sample import Gap, Int32, Int64, SampleBatch
 from plant.model.signal import SignalKind
+from twin.historian.checksum import CHECKED, MISSING
+from twin.historian.database import unreadable
 from twin.historian.hot import HotLog, decode_hot
+from twin.historian.last_commit import Newest, cut_gap, newest
+from twin.historian.named import damage_gap, named_file, paths_of, suspect
 from twin.historian.segment import SEGMENT_COLUMNS, Segment, SignalSpans, connect
-from twin.historian.store import SAMPLES, open_readable, select
+from twin.historian.store import (
+    FILE,
+    GENERATION,
+    SAMPLES,
+    TIERS,
+    fact,
+    newest_received,
+    open_readable,
+    select,
+)
+from twin.historian.tier import TierFile
 
 if TYPE_CHECKING:
     import duckdb
 
+log = logging.getLogger("kaikou.historian")
+
 T = TypeVar("T")
+Sealed = TypeVar("Sealed", bound=Segment | TierFile)
 
 FOREVER = int(np.iinfo(np.int64).max)
 NEVER = int(np.iinfo(np.int64).min)
@@ -56,11 +75,22 @@ class Vanished(Exception):
     """A file was merged away between the transaction and the scan; the manifest names another."""
 
 
+class Unreadable(Unavailable):
+    """DuckDB does not understand a file that has no check-sum yet."""
+
+
 class Manifest:
-    """One SQLite connection and one DuckDB of a reader, shared by its threads."""
+    """One SQLite connection and one DuckDB of a reader, shared by its threads.
+
+    wrong  files that are not as they were sealed, and why: they are left out of every answer,
+           ``gaps`` tells of them, and the twin sets them aside
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.wrong: dict[str, str] = {}
+        self._inode = 0
+        self._cut: Gap | None = None
         self._lock = threading.RLock()
         self._database: apsw.Connection | None = None
         self._duck: duckdb.DuckDBPyConnection | None = None
@@ -84,16 +114,32 @@ class Manifest:
     def transaction(self) -> Iterator[apsw.Connection]:
         """The lock and one moment of the SQLite file."""
         with self._lock:
-            if self._database is None:
-                self._database = open_readable(self.folder)
-            if self._database.in_transaction:  # a look within a look
-                yield self._database
+            if self._database is not None and self._database.in_transaction:
+                yield self._database  # a look within a look
                 return
-            self._database.execute("BEGIN")
+            file = self.folder / FILE
             try:
-                yield self._database
-            finally:
-                self._database.execute("COMMIT")
+                database = self._open(file)
+                database.execute("BEGIN")
+                try:
+                    yield database
+                finally:
+                    database.execute("COMMIT" if database.in_transaction else "SELECT 1")
+            except apsw.Error as error:
+                self.close()
+                raise unreadable(file, error) from error
+
+    def _open(self, file: Path) -> apsw.Connection:
+        """The connection; a new one where the twin has begun another database meanwhile."""
+        inode = file.stat().st_ino if file.exists() else 0
+        if self._database is not None and inode != self._inode:
+            self.close()
+        if self._database is None:
+            said = newest(self.folder)  # before the database is looked at: it may only be behind
+            self._database = open_readable(self.folder)
+            self._inode = inode
+            self._cut = _cut_short(self._database, said)
+        return self._database
 
     def again(self, run: Callable[[], T]) -> T:
         """Run a look, and once more where a file was merged away under it."""
@@ -102,7 +148,10 @@ class Manifest:
                 return run()
             except Vanished:
                 continue
-        return run()
+        try:
+            return run()
+        except Vanished as error:
+            raise Unavailable(f"{self.folder}: a file cannot be read: {error}") from error
 
     # ------------------------------------------------------------------------------ signals
 
@@ -209,14 +258,76 @@ class Manifest:
         parameters: Sequence[object],
     ) -> SampleBatch:
         """Ask the files of some segments (``segment.scan`` or ``segment.last_rows``)."""
-        if not segments:
+        sound = self.sound(segments)
+        if not sound:
             return SampleBatch.empty()
-        with self.cursor() as cursor:
-            return question(cursor, [self.file(s) for s in segments], where, parameters)
+        try:
+            with self.cursor() as cursor:
+                return question(cursor, [self.file(s) for s in sound], where, parameters)
+        except Unreadable:  # a file without a check-sum yet, damaged before it had one
+            left = self.readable(sound)
+            if len(left) == len(sound):
+                raise
+            with self.cursor() as cursor:
+                return question(cursor, [self.file(s) for s in left], where, parameters)
 
-    def file(self, segment: Segment) -> Path:
-        """Where a segment lies."""
-        return self.folder / SAMPLES / segment.file
+    def file(self, segment: Segment | TierFile) -> Path:
+        """Where a file lies."""
+        kind = SAMPLES if isinstance(segment, Segment) else TIERS
+        return self.folder / kind / segment.file
+
+    def sound(self, files: Sequence[Sealed]) -> list[Sealed]:
+        """Those of some files whose rows may be believed."""
+        return [file for file in files if self._is_sound(file)]
+
+    def _is_sound(self, file: Segment | TierFile) -> bool:
+        if file.crc is None and file.file in self.wrong:
+            return False  # nothing can tell that it is whole again
+        why = CHECKED.wrong(self.file(file), file.bytes, file.crc)
+        if not why:
+            self.wrong.pop(file.file, None)
+            return True
+        if why == MISSING and not self._names(file):
+            raise Vanished
+        self._leave_out(file, why)
+        return False
+
+    def _names(self, file: Segment | TierFile) -> bool:
+        """Whether the manifest names a file now."""
+        with self.transaction() as db:
+            return named_file(db, file.file) is not None
+
+    def _leave_out(self, file: Segment | TierFile, why: str) -> None:
+        if file.file not in self.wrong:
+            path = self.file(file)
+            log.error("%s %s: it is left out, the twin sets it aside", path, why)
+            suspect(self.folder, file.file)
+        self.wrong[file.file] = why
+
+    def readable(self, files: Sequence[Sealed]) -> list[Sealed]:
+        """Those of some files that DuckDB reads to their end."""
+        left = []
+        for file in files:
+            try:
+                with self.cursor() as cursor:
+                    query = "SELECT count(*) FROM (SELECT DISTINCT * FROM read_parquet(?))"
+                    cursor.execute(query, [str(self.file(file))]).fetchall()
+            except Unreadable as error:
+                self._leave_out(file, f"cannot be read: {error}")
+            else:
+                left.append(file)
+        return left
+
+    def missing(self) -> list[Gap]:
+        """What is known to be left out and stands in no gap record yet."""
+        gaps = [] if self._cut is None else [self._cut]
+        with self.transaction() as db:
+            for name, why in sorted(self.wrong.items()):
+                file = named_file(db, name)
+                if isinstance(file, Segment):
+                    ids = self.spans(file).signal
+                    gaps.append(damage_gap(file, why, paths_of(db, ids)))
+        return gaps
 
     @contextmanager
     def cursor(self) -> "Iterator[duckdb.DuckDBPyConnection]":
@@ -226,9 +337,28 @@ class Manifest:
         with self._lock:
             if self._duck is None:
                 self._duck = connect()
-            cursor = self._duck.cursor()
+            duck = self._duck
+            cursor = duck.cursor()
         with cursor:
             try:
                 yield cursor
             except duckdb.IOException as error:
-                raise Vanished from error
+                self._anew(duck)
+                raise Vanished(str(error)) from error
+            except duckdb.Error as error:
+                self._anew(duck)
+                raise Unreadable(str(error).splitlines()[0][:160]) from error
+
+    def _anew(self, duck: "duckdb.DuckDBPyConnection") -> None:
+        """An error may have spoiled all of this DuckDB: the next question opens another."""
+        with self._lock:
+            if self._duck is duck:
+                self._duck = None
+
+
+def _cut_short(db: apsw.Connection, said: Newest | None) -> Gap | None:
+    """What a file does not know though it was committed."""
+    if said is None or said.generation != fact(db, GENERATION):
+        return None
+    received = newest_received(db)
+    return cut_gap(said, received) if said.received > received else None

@@ -129,7 +129,9 @@ class EmbeddedReader:
     def gaps(self, start: int, end: int, known_at: int | None = None) -> Sequence[Gap]:
         """See ``HistorianReader``."""
         with self.manifest.transaction() as db:
-            return read_gaps(db, start, end, _known(known_at))
+            found = read_gaps(db, start, end, _known(known_at))
+        more = [g for g in self.manifest.missing() if g.first < end and g.last >= start]
+        return [*found, *(g for g in more if g not in found)]
 
     def series(self) -> Sequence[Series]:
         """See ``HistorianReader``."""

@@ -44,12 +44,17 @@ def write_records(db: apsw.Connection, commit: Commit, ids: Int32, received: int
             (event.time, received, event.asset, event.kind, as_json(event.data)),
         )
     for gap in commit.gaps:
-        signals = as_json(list(gap.signals))
-        db.execute(
-            "INSERT OR IGNORE INTO gap (edge, first, last, samples, reason, signals, received)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (gap.edge, gap.first, gap.last, gap.samples, gap.reason, signals, received),
-        )
+        insert_gap(db, gap, received)
+
+
+def insert_gap(db: apsw.Connection, gap: Gap, received: int) -> None:
+    """A gap record; the same again changes nothing."""
+    signals = as_json(list(gap.signals))
+    db.execute(
+        "INSERT OR IGNORE INTO gap (edge, first, last, samples, reason, signals, received)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (gap.edge, gap.first, gap.last, gap.samples, gap.reason, signals, received),
+    )
 
 
 def _write_waveform(db: apsw.Connection, wave: Waveform, id_: int, received: int) -> None:

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from twin.historian.aside import lost_days, sound_segments
 from twin.historian.build import Task, build
+from twin.historian.check import check
 from twin.historian.dirt import EVERY
 from twin.historian.seal import (
     FINAL,
@@ -18,9 +20,9 @@ from twin.historian.seal import (
 )
 from twin.historian.segment import DAY_MS, SEGMENT_COLUMNS, Segment, connect, last_rows
 from twin.historian.shelf import Shelf
-from twin.historian.store import RETIRED_KEEP_S, SAMPLES, retire, select, shrink, writing
+from twin.historian.store import RETIRED_KEEP_S, SAMPLES, naming, retire, select, shrink, writing
 from twin.historian.tier import HOUR_MS, TIERS
-from twin.historian.writer import ZONE
+from twin.historian.writer import NOTHING, ZONE
 
 if TYPE_CHECKING:
     import apsw
@@ -63,9 +65,11 @@ def retain(writer: "EmbeddedWriter", now: int, force: bool) -> None:
     with writer.lock, writing(writer.database) as db:
         db.execute("DELETE FROM mark WHERE written < ?", (now - _MARK_KEEP_MS,))
     _remove_retired(writer)
+    check(writer)
     if work:
         with writer.lock:
-            shrink(writer.database)
+            if shrink(writer.database):
+                writer.in_the_log = NOTHING
 
 
 def _rezone(writer: "EmbeddedWriter") -> None:
@@ -99,8 +103,12 @@ def _tasks(writer: "EmbeddedWriter", now: int, force: bool) -> list[Task]:
     for segment in segments:
         days.setdefault(segment.day, []).append(segment)
     _forget_dirt(writer, set(days))
+    with writer.lock:
+        lost = lost_days(writer.database) & writer.dirt.built.keys()
     tasks = []
     for day, some in sorted(days.items()):
+        if day in lost:  # its cells say more than the rows that are left
+            continue
         if force or time.monotonic() - writer.touched.get(day, -_QUIET_S) >= _QUIET_S:
             task = _task(writer, day, some, now, force)
             if task is not None:
@@ -173,10 +181,13 @@ def _expire(writer: "EmbeddedWriter", now: int) -> int:
     old = [s for s in old if s.level == _CARRIED or s.day in ready]
     if not any(segment.level != _CARRIED for segment in old):
         return 0
+    old = sound_segments(writer, old)
+    if not old:
+        return 0
     with connect() as duck:
         found = last_rows(duck, [writer.folder / SAMPLES / s.file for s in old])
-    part = Part.write(writer.folder, old[0].day, found.sorted())
-    with writer.lock, writing(writer.database) as db:
+    part = Part.write(writer, old[0].day, found.sorted())
+    with writer.lock, naming(writer.database) as db:
         replace_segments(db, old)
         part.name(db, level=_CARRIED)
         _say(db, "raw", cut)

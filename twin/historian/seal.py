@@ -2,7 +2,7 @@
 
 The order is the whole of the safety: a file is written under a temporary name, synced, renamed,
 the folder synced, and only then does one transaction name it in the manifest and delete what it
-replaces. A file that no table names is an orphan and is removed at the next start.
+replaces. What becomes of a file that no table names: ``twin.historian.unnamed``.
 """
 
 import time
@@ -13,16 +13,18 @@ from typing import TYPE_CHECKING, Self
 import apsw
 
 from plant.flow.sample import SampleBatch
+from twin.historian.aside import sound_segments
 from twin.historian.segment import (
     SEGMENT_COLUMNS,
     Segment,
     SignalSpans,
+    Written,
     by_day,
     connect,
     scan,
     write_segment,
 )
-from twin.historian.store import SAMPLES, TIERS, retire, select, writing
+from twin.historian.store import SAMPLES, TIERS, naming, retire, select
 from twin.historian.tier import TIERS as TIER_NAMES
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ fewer rows, many signals share a row group, and their times would get one too, t
 
 _MERGE_ROWS = 2_000_000
 """Most rows of a merged segment: it is sorted in memory, 32 bytes a row."""
+_LEAST = 2
 _BIG_ROWS = 250_000
 _BIG_EVERY_S = 60.0
 """Segments that are big already are merged seldom: at full rate the end of the day does it."""
@@ -50,8 +53,7 @@ class Part:
     """A file of samples that is written, and in no manifest yet."""
 
     day: int
-    file: str
-    size: int
+    file: Written
     rows: int
     spans: SignalSpans
     first: int
@@ -60,15 +62,15 @@ class Part:
     last_received: int
 
     @classmethod
-    def write(cls, folder: "Path", day: int, rows: SampleBatch) -> Self:
+    def write(cls, writer: "EmbeddedWriter", day: int, rows: SampleBatch) -> Self:
         """Write sorted rows of one day; durable when this returns."""
         spans = SignalSpans.of(rows)
         long = len(rows) >= _LONG * len(spans.signal)
-        file, size = write_segment(folder / SAMPLES, day, rows, _DISTINCT if long else 1)
+        label = writer.label(spans.signal)
+        file = write_segment(writer.folder / SAMPLES, day, rows, label, _DISTINCT if long else 1)
         return cls(
             day,
             file,
-            size,
             len(rows),
             spans,
             int(spans.first.min()),
@@ -81,9 +83,9 @@ class Part:
         """Put it into the manifest."""
         db.execute(
             "INSERT INTO segment (file, level, day, first, last, first_received, last_received,"
-            " rows, bytes, signals) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " rows, bytes, crc, signals) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
-                self.file,
+                self.file.name,
                 level,
                 self.day,
                 self.first,
@@ -91,7 +93,8 @@ class Part:
                 self.first_received,
                 self.last_received,
                 self.rows,
-                self.size,
+                self.file.bytes,
+                self.file.crc,
                 self.spans.encode(),
             ),
         )
@@ -104,19 +107,6 @@ class Part:
             " last = max(ifnull(last, ?3), ?3) WHERE id = ?1",
             list(zip(of.signal.tolist(), of.first.tolist(), of.last.tolist(), strict=True)),
         )
-
-
-def remove_orphans(writer: "EmbeddedWriter") -> None:
-    """Delete files that a crash left behind: nothing names them, so nobody reads them."""
-    named = {
-        row[0]
-        for table in ("segment", "tier", "retired")
-        for row in writer.database.execute(f"SELECT file FROM {table}")  # noqa: S608
-    }
-    for folder in (SAMPLES, TIERS):
-        for file in (writer.folder / folder).iterdir():
-            if file.name not in named:
-                file.unlink()
 
 
 def place(folder: "Path", file: str) -> "Path":
@@ -137,13 +127,13 @@ def seal(writer: "EmbeddedWriter", force: bool = False) -> int:
         rows, hot_id = writer.hot.view(), writer.hot_id
     parts = write_days(writer, rows)
     with writer.lock:
-        with writing(writer.database) as db:
+        with naming(writer.database) as db:
             for part in parts:
                 part.name(db, level=0)
                 part.extend_signals(db)
             db.execute("DELETE FROM hot WHERE id <= ?", (hot_id,))
         writer.warm, writer.hot = writer.hot, writer.hot.after(len(rows))
-        writer.warm_files = frozenset(part.file for part in parts)
+        writer.warm_files = frozenset(part.file.name for part in parts)
         writer.hot_since = time.monotonic() if writer.hot.rows else None
         writer.touch(parts)
     return len(rows)
@@ -151,7 +141,7 @@ def seal(writer: "EmbeddedWriter", force: bool = False) -> int:
 
 def write_days(writer: "EmbeddedWriter", rows: SampleBatch) -> list[Part]:
     """Rows in files, one for each day."""
-    return [Part.write(writer.folder, day, part) for day, part in by_day(rows.sorted())]
+    return [Part.write(writer, day, part) for day, part in by_day(rows.sorted())]
 
 
 def replace_segments(db: apsw.Connection, old: Iterable[Segment]) -> None:
@@ -169,12 +159,13 @@ def merge(writer: "EmbeddedWriter", force: bool = False) -> int:
     seldom = time.monotonic() - writer.merged >= _BIG_EVERY_S
     with writer.lock:
         old = _mergeable(writer, _MERGE_ROWS if force or seldom else _BIG_ROWS)
-    if not old:
+    old = sound_segments(writer, old)
+    if len(old) < _LEAST:
         return 0
     with connect() as duck:
         rows = scan(duck, [writer.folder / SAMPLES / s.file for s in old]).sorted()
-    part = Part.write(writer.folder, old[0].day, rows)
-    with writer.lock, writing(writer.database) as db:
+    part = Part.write(writer, old[0].day, rows)
+    with writer.lock, naming(writer.database) as db:
         replace_segments(db, old)
         part.name(db, level=old[0].level + 1)
     if max(s.rows for s in old) > _BIG_ROWS:

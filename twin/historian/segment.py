@@ -5,7 +5,6 @@ range of no other. The manifest keeps, per segment, first, last and number of ro
 """
 
 import os
-import secrets
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,8 @@ from numpy.typing import NDArray
 
 from plant.errors import Unavailable
 from plant.flow.sample import Int32, Int64, SampleBatch
+from twin.historian.checksum import checksum
+from twin.historian.label import Label
 
 if TYPE_CHECKING:
     import duckdb
@@ -27,7 +28,8 @@ _WITH_TAIL = 1 << 31
 _ROW = "signal, source_time, value, status, received_time"
 _COPY = (
     "COPY (SELECT {} FROM columns) TO '{}' (FORMAT parquet, COMPRESSION zstd,"
-    " PARQUET_VERSION v2, DICTIONARY_SIZE_LIMIT {}, ROW_GROUP_SIZE 32768)"
+    " PARQUET_VERSION v2, DICTIONARY_SIZE_LIMIT {}, ROW_GROUP_SIZE 32768,"
+    " KV_METADATA {{kaikou: '{}'}})"
 )
 
 
@@ -112,9 +114,13 @@ class Segment:
     first_received: int
     last_received: int
     rows: int
+    bytes: int
+    crc: int | None
 
 
-SEGMENT_COLUMNS = "id, file, level, day, first, last, first_received, last_received, rows"
+SEGMENT_COLUMNS = (
+    "id, file, level, day, first, last, first_received, last_received, rows, bytes, crc"
+)
 
 
 def connect() -> "duckdb.DuckDBPyConnection":
@@ -141,14 +147,23 @@ def by_day(batch: SampleBatch) -> Sequence[tuple[int, SampleBatch]]:
     return [(int(d), batch.take(day == d)) for d in days]
 
 
-def write_segment(folder: Path, day: int, batch: SampleBatch, distinct: int = 1) -> tuple[str, int]:
-    """Write sorted rows as a Parquet file, durable before this returns: (name, bytes).
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A file that is durable: its name, its length and its check-sum."""
 
-    The name is never given twice, so a file that the manifest does not name is an orphan.
-    ``distinct`` as in ``write_parquet``.
+    name: str
+    bytes: int
+    crc: int
+
+
+def write_segment(
+    folder: Path, day: int, batch: SampleBatch, label: Label, distinct: int = 1
+) -> Written:
+    """Write sorted rows as a Parquet file, durable before this returns.
+
+    The name is never given twice. ``distinct`` as in ``write_parquet``.
     """
     stamp = np.datetime64(day, "D") if abs(day) < 1_000_000 else day
-    name = f"{stamp}_{secrets.token_hex(8)}.parquet"
     columns: dict[str, NDArray[np.generic]] = {
         "signal": batch.signal,
         "source_time": batch.source_time,
@@ -156,13 +171,17 @@ def write_segment(folder: Path, day: int, batch: SampleBatch, distinct: int = 1)
         "value": batch.value,
         "status": batch.status,
     }
-    return name, write_parquet(folder, name, columns, distinct)
+    return write_parquet(folder, label.name(str(stamp)), columns, label, distinct)
 
 
 def write_parquet(
-    folder: Path, name: str, columns: Mapping[str, NDArray[np.generic]], distinct: int = 1
-) -> int:
-    """Columns as a Parquet file under a name in a folder, durable; its bytes.
+    folder: Path,
+    name: str,
+    columns: Mapping[str, NDArray[np.generic]],
+    label: Label,
+    distinct: int = 1,
+) -> Written:
+    """Columns as a Parquet file under a name in a folder, durable.
 
     A column with at most ``distinct`` values in a row group is written as a dictionary: 0.4 bytes
     for a reading in 12-bit steps instead of 3. ``Unavailable`` when the disk does not take it.
@@ -172,18 +191,19 @@ def write_parquet(
     temporary, final = folder / f".{name}.part", folder / name
     given = {column: np.ascontiguousarray(array) for column, array in columns.items()}
     names = ", ".join(f'"{column}"' for column in columns)
+    to = str(temporary).replace("'", "''")
     try:
         with connect() as database:
             database.register("columns", given)
-            database.execute(_COPY.format(names, str(temporary).replace("'", "''"), distinct))
+            database.execute(_COPY.format(names, to, distinct, label.encode()))
         sync(temporary)
-        size = temporary.stat().st_size
+        written = Written(name, temporary.stat().st_size, checksum(temporary))
         temporary.rename(final)
         sync(folder)
     except (duckdb.IOException, OSError) as error:
         temporary.unlink(missing_ok=True)
         raise Unavailable(f"{folder}: {error}") from error
-    return size
+    return written
 
 
 def sync(path: Path) -> None:

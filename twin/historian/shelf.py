@@ -2,18 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import apsw
 import numpy as np
 
 from plant.flow.sample import Int32
+from twin.historian.aside import sound_tiers
 from twin.historian.cell import Cells, Rules
 from twin.historian.join import coarser
-from twin.historian.segment import DAY_MS, SignalSpans
+from twin.historian.segment import DAY_MS, SignalSpans, Written
 from twin.historian.span import Area, joined, spans, without
-from twin.historian.store import TIERS, retire, select, writing
+from twin.historian.store import TIERS, naming, retire, select
 from twin.historian.tier import TIER_COLUMNS, TierFile, edges_of, scan_cells, write_cells
 
 if TYPE_CHECKING:
@@ -35,31 +35,34 @@ class TierPart:
     """A file of cells that is written, and in no manifest yet."""
 
     tier: str
-    file: str
-    size: int
+    file: Written
     cells: int
     spans: SignalSpans
 
     @classmethod
-    def write(cls, folder: Path, tier: str, cells: Cells, covered: list[SignalSpans]) -> Self:
+    def write(
+        cls, writer: "EmbeddedWriter", tier: str, cells: Cells, covered: list[SignalSpans]
+    ) -> Self:
         """Write cells that have these spans; sorts them."""
         cells = cells.sorted()
         of = joined(covered, cells)
-        file, size = write_cells(folder / TIERS, tier, int(of.first.min()), cells)
-        return cls(tier, file, size, len(cells), of)
+        label = writer.label(np.unique(of.signal))
+        file = write_cells(writer.folder / TIERS, tier, int(of.first.min()), cells, label)
+        return cls(tier, file, len(cells), of)
 
     def name(self, db: apsw.Connection) -> None:
         """Put it into the manifest."""
         db.execute(
-            "INSERT INTO tier (file, tier, first, upto, cells, bytes, signals)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO tier (file, tier, first, upto, cells, bytes, crc, signals)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (
-                self.file,
+                self.file.name,
                 self.tier,
                 int(self.spans.first.min()),
                 int(self.spans.last.max()),
                 self.cells,
-                self.size,
+                self.file.bytes,
+                self.file.crc,
                 self.spans.encode(),
             ),
         )
@@ -85,7 +88,7 @@ class Shelf:
         query = f"SELECT {TIER_COLUMNS} FROM tier WHERE tier = ? AND upto > ? AND first < ?"  # noqa: S608
         with self._writer.lock:
             rows = select(self._writer.database, query, (tier, first, upto))
-        return [TierFile(*row) for row in rows]
+        return sound_tiers(self._writer, [TierFile(*row) for row in rows])
 
     def _spans(self, file: TierFile) -> SignalSpans:
         with self._writer.lock:
@@ -103,7 +106,6 @@ class Shelf:
     ) -> list[Swap]:
         """Files without what they hold of an area, and with what is there now."""
         swaps: list[Swap] = []
-        folder = self._writer.folder
         covered = [c for c in covered if len(c.signal)]
         for file in self._touching(tier, area.first, area.upto):
             old = self._spans(file)
@@ -117,9 +119,9 @@ class Shelf:
             parts, kept = [left], found.take(~area.holds(found))
             if covered and len(kept) + len(cells) <= _FILE_CELLS:
                 parts, kept, covered = [left, *covered], Cells.concat([kept, cells]), []
-            swaps.append((file, TierPart.write(folder, tier, kept, parts)))
+            swaps.append((file, TierPart.write(self._writer, tier, kept, parts)))
         if covered:
-            swaps.append((None, TierPart.write(folder, tier, cells, covered)))
+            swaps.append((None, TierPart.write(self._writer, tier, cells, covered)))
         return swaps
 
     def days(
@@ -176,15 +178,15 @@ class Shelf:
             for file in files:
                 groups.setdefault(file.first // period, []).append(file)
             for group in groups.values():
-                some = _fitting(group)
+                some = sound_tiers(self._writer, _fitting(group))
                 if len(some) >= _JOIN:
                     gone += self._join(tier, some)
         return gone
 
     def _join(self, tier: str, files: Sequence[TierFile]) -> int:
         parts = [self._spans(file) for file in files]
-        new = TierPart.write(self._writer.folder, tier, self._read(files), parts)
-        with self._writer.lock, writing(self._writer.database) as db:
+        new = TierPart.write(self._writer, tier, self._read(files), parts)
+        with self._writer.lock, naming(self._writer.database) as db:
             for file in files:
                 swap(db, file, None)
             new.name(db)

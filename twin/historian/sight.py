@@ -16,7 +16,7 @@ from twin.historian.cell import Cells
 from twin.historian.manifest import FOREVER, Manifest
 from twin.historian.seen import Range, inside, without
 from twin.historian.segment import DAY_MS, Segment, newest, scan
-from twin.historian.store import TIERS, select
+from twin.historian.store import select
 from twin.historian.tier import TIER_COLUMNS, TierFile, scan_cells
 
 _PART_ROWS = 4_000_000
@@ -67,7 +67,7 @@ class Sight:
                     " WHERE tier = ? AND upto > ? AND first < ? ORDER BY first",
                     (name, start, end),
                 )
-                files = [TierFile(*row) for row in rows]
+                files = manifest.sound([TierFile(*row) for row in rows])
                 dirty = select(
                     db,
                     "SELECT first, upto FROM dirty WHERE signal IN (?, -1) AND upto > ?"
@@ -93,7 +93,7 @@ class Sight:
         if self.cover is None or not self.cover.clean:
             return Cells.empty()
         clean = self.cover.clean
-        files = [self.manifest.folder / TIERS / f.file for f in self.cover.files]
+        files = [self.manifest.file(f) for f in self.cover.files]
         with self.manifest.cursor() as cursor:
             where = "signal = ? AND start >= ? AND start < ?"
             found = scan_cells(cursor, files, where, (self.id, clean[0][0], clean[-1][1]))

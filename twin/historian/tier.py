@@ -18,7 +18,6 @@ always made of whole hour cells. Table ``horizon`` (name, at): what is older tha
 UTC days since 1970 that have cells, up to which time; only there a late row marks something dirty.
 """
 
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -32,7 +31,8 @@ import numpy as np
 from plant.flow.sample import Int64
 from plant.model.signal import SignalKind
 from twin.historian.cell import COLUMNS, Cells, Rules
-from twin.historian.segment import DAY_MS, write_parquet
+from twin.historian.label import Label
+from twin.historian.segment import DAY_MS, Written, write_parquet
 from twin.historian.store import select
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ HOUR_MS = 3_600_000
 SPARSE_ROWS = 4
 """A minute cell is worth its place where a signal has so many rows a minute on average."""
 
-TIER_COLUMNS = "id, file, tier, first, upto, cells"
+TIER_COLUMNS = "id, file, tier, first, upto, cells, bytes, crc"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,8 @@ class TierFile:
     first: int
     upto: int
     cells: int
+    bytes: int
+    crc: int | None
 
 
 def edges_of(tier: str, start: int, end: int, zone: str = "UTC") -> Int64:
@@ -96,12 +98,11 @@ def _midnights(start: int, end: int, zone: str) -> Int64:
     return np.array(edges, np.int64)
 
 
-def write_cells(folder: Path, tier: str, first: int, cells: Cells) -> tuple[str, int]:
-    """Write sorted cells as a Parquet file, durable before this returns: (name, bytes)."""
+def write_cells(folder: Path, tier: str, first: int, cells: Cells, label: Label) -> Written:
+    """Write sorted cells as a Parquet file, durable before this returns."""
     stamp = np.datetime64(first // DAY_MS, "D") if abs(first) < 10**14 else first
-    name = f"{tier}_{stamp}_{secrets.token_hex(8)}.parquet"
     columns = {column: getattr(cells, column) for column in COLUMNS}
-    return name, write_parquet(folder, name, columns)
+    return write_parquet(folder, f"{tier}_{label.name(str(stamp))}", columns, label)
 
 
 def scan_cells(

@@ -4,6 +4,8 @@
 lock only while it takes what to seal and while it names the new file in the manifest.
 """
 
+import json
+import logging
 import math
 import threading
 import time
@@ -20,14 +22,31 @@ from numpy.typing import NDArray
 from plant.errors import Unavailable
 from plant.flow.port import Changes, Commit, Mark, Series
 from plant.flow.sample import Gap, Int32, Int64, SampleBatch
+from twin.historian.checksum import CHECKED
+from twin.historian.database import is_damage
 from twin.historian.dirt import Dirt, Touched
 from twin.historian.duplicate import new_rounds
 from twin.historian.guard import Guard
 from twin.historian.hot import HotLog, decode_hot, encode_hot
-from twin.historian.record import write_records
-from twin.historian.segment import SignalSpans, connect, newest, scan
+from twin.historian.label import Label
+from twin.historian.last_commit import LastCommit, cut_gap, newest
+from twin.historian.record import insert_gap, write_records
+from twin.historian.segment import SignalSpans, connect, scan
+from twin.historian.segment import newest as newest_rows
 from twin.historian.signal import add, settle
-from twin.historian.store import SAMPLES, open_writable, select, writing
+from twin.historian.store import (
+    FILE,
+    GENERATION,
+    NAMED,
+    SAMPLES,
+    Lost,
+    condemned,
+    fact,
+    newest_received,
+    open_writable,
+    select,
+    writing,
+)
 
 if TYPE_CHECKING:
     import duckdb
@@ -35,9 +54,13 @@ if TYPE_CHECKING:
     from twin.historian.embedded import Embedded
     from twin.historian.seal import Part
 
+log = logging.getLogger("kaikou.historian")
+
 _NEVER = int(np.iinfo(np.int64).min)
 ZONE = "timezone of the tiers"
 """Name of the fact."""
+NOTHING = int(np.iinfo(np.int64).max)
+LOST = "historian.sqlite: {why}; what it held is set aside ({name}): kaikou history adopt"
 OLDER = "older than retention"
 """Why a gap record was written for rows that were not."""
 
@@ -52,10 +75,11 @@ class EmbeddedWriter:
         self._files = threading.RLock()
         self._guard = Guard(folder)
         try:
-            self.database = open_writable(folder)
+            self.database, lost = open_writable(folder)
         except BaseException:
             self._guard.close()
             raise
+        self._last: LastCommit | None = None
         self.hot = HotLog(seek=True)
         self.warm = HotLog()
         """What was sealed last, for late rows; ``warm_files`` are the segments that hold it."""
@@ -77,15 +101,70 @@ class EmbeddedWriter:
         """When big segments were last merged."""
         self.looked = -math.inf
         """When the days were last looked at."""
-        from twin.historian.seal import remove_orphans
+        from twin.historian.check import Round
 
+        self.round = Round()
+        """Which sealed files are to be looked at next."""
+        self.in_the_log = NOTHING
+        """Least source time of what may stand in the write-ahead log only."""
         try:
-            self.dirt = Dirt(self.database)
-            self._load()
-            remove_orphans(self)
+            self._open(lost)
+        except apsw.Error as error:
+            self.close()
+            if is_damage(error):  # this start ends here, the next sets it aside
+                raise condemned(self.database, error) from error
+            raise Unavailable(f"{folder}: {error}") from error
         except BaseException:
             self.close()
             raise
+
+    def _open(self, lost: Lost | None) -> None:
+        """Take up where the last writer stopped, look at what is there, say what is missing."""
+        from twin.historian.aside import check_lengths, come_back
+        from twin.historian.unnamed import clear_unnamed
+
+        self.dirt = Dirt(self.database)
+        self.generation = fact(self.database, GENERATION)
+        self._load()
+        held = newest(self.folder)
+        self._last = LastCommit(self.folder, self.folder / FILE, self.generation)
+        cut = held is not None and held.generation == self.generation
+        cut = cut and held is not None and held.received > self.received
+        come_back(self)
+        wrong = check_lengths(self)
+        clear_unnamed(self, known=not (lost or cut or wrong) and held is not None)
+        if lost:
+            log.error("%s: %s %s: set aside as %s", self.folder, FILE, lost.why, lost.name or "-")
+            now = max(int(time.time() * 1000), held.received if held else 0)
+            self._say_missing(Gap("", 0, now, -1, LOST.format(why=lost.why, name=lost.name)))
+        elif cut and held is not None:
+            log.error("%s: its newest commits are missing", self.folder)
+            self._say_missing(cut_gap(held, self.received))
+        else:
+            self.committed(self.received)
+
+    def _say_missing(self, gap: Gap) -> None:
+        received = max(self.received + 1, gap.last)
+        with writing(self.database) as db:
+            insert_gap(db, gap, received)
+        self.committed(received)
+
+    def committed(self, received: int) -> None:
+        """Everything up to this received time is durable."""
+        self.received = received
+        if self._last is not None:
+            self._last.say(received, min(self.in_the_log, received))
+
+    def label(self, signals: Int32) -> Label:
+        """What a file of some signals says of itself."""
+        with self.lock:
+            rows = select(
+                self.database,
+                "SELECT id, path, kind, unit, modulus, hold_ms, place FROM signal"
+                " WHERE id IN (SELECT value FROM json_each(?))",
+                (json.dumps(signals.tolist()),),
+            )
+            return Label(self.generation, int(fact(self.database, NAMED)), rows)
 
     def _load(self) -> None:
         """Take up where the last writer stopped, however it stopped."""
@@ -95,20 +174,7 @@ class EmbeddedWriter:
             self._top[id_] = _NEVER if last is None else last
         for id_, received, data in db.execute("SELECT id, received, data FROM hot ORDER BY id"):
             self.keep(id_, decode_hot(data, received))
-        tops = " UNION ALL ".join(
-            f"SELECT max({column}) m FROM {table}"  # noqa: S608 - names are ours
-            for table, column in (
-                ("segment", "last_received"),
-                ("hot", "received"),
-                ("text", "received"),
-                ("waveform", "received"),
-                ("event", "received"),
-                ("gap", "received"),
-                ("mark", "written"),
-            )
-        )
-        for (received,) in db.execute(f"SELECT max(m) FROM ({tops})"):  # noqa: S608
-            self.received = received or 0
+        self.received = newest_received(db)
         for (zone,) in db.execute("SELECT value FROM fact WHERE name = ?", (ZONE,)):
             self.zone = zone
         for (at,) in db.execute("SELECT at FROM horizon WHERE name = 'raw'"):
@@ -177,7 +243,8 @@ class EmbeddedWriter:
             for id_, rows in stored:
                 self.keep(id_, rows)
             self.dirt.marked(touched)
-            self.received = last
+            self.in_the_log = min(self.in_the_log, _earliest(commit, stored))
+            self.committed(last)
             return last
 
     def insert_hot(self, db: apsw.Connection, rows: SampleBatch, touched: list[Touched]) -> int:
@@ -279,11 +346,12 @@ class EmbeddedWriter:
         """Newest sealed rows that share signal and time with late ones, sorted."""
         low, high = int(late.source_time.min()), int(late.source_time.max())
         files = []
-        for file, blob in select(
-            db, "SELECT file, signals FROM segment WHERE last >= ? AND first <= ?", (low, high)
-        ):
+        query = "SELECT file, bytes, crc, signals FROM segment WHERE last >= ? AND first <= ?"
+        for file, size, crc, blob in select(db, query, (low, high)):
             if file not in self.warm_files and _touches(SignalSpans.decode(blob), late):
-                files.append(self.folder / SAMPLES / file)
+                path = self.folder / SAMPLES / file
+                if not CHECKED.wrong(path, size, crc):  # else ``check`` sets it aside
+                    files.append(path)
         if not files:
             return SampleBatch.empty()
         if self._duck is None:
@@ -292,7 +360,7 @@ class EmbeddedWriter:
         among = "(signal, source_time) IN (SELECT (s, t) FROM late)"
         found = scan(self._duck, files, f"source_time BETWEEN ? AND ? AND {among}", (low, high))
         self._duck.unregister("late")
-        return newest(found)
+        return newest_rows(found)
 
     # ------------------------------------------------------------------------------ the rest
 
@@ -327,14 +395,18 @@ class EmbeddedWriter:
     @contextmanager
     def _making_files(self) -> Iterator[None]:
         """One at a time; files that a full disk kept out of the manifest go at once."""
-        from twin.historian.seal import remove_orphans
+        from twin.historian.unnamed import remove_unfinished
 
         with self._files:
             try:
                 yield
             except Unavailable:
                 with self.lock, suppress(OSError, apsw.Error):  # else at the next start
-                    remove_orphans(self)
+                    remove_unfinished(self)
+                raise
+            except apsw.Error as error:
+                if is_damage(error):
+                    raise condemned(self.database, error) from error
                 raise
 
     def touch(self, parts: Iterable["Part"]) -> None:
@@ -347,7 +419,20 @@ class EmbeddedWriter:
             self.database.close()
             if self._duck:
                 self._duck.close()
+            if self._last is not None:
+                wal = self.folder / f"{FILE}-wal"
+                since = min(self.in_the_log, self.received)
+                self._last.say(self.received, since, log=wal.exists())
+                self._last.close()
+                self._last = None
             self._guard.close()
+
+
+def _earliest(commit: Commit, stored: Sequence[tuple[int, SampleBatch]]) -> int:
+    """Least source time that a commit brought."""
+    times = [int(rows.source_time.min()) for _, rows in stored]
+    times += [t.time for t in commit.texts] + [e.time for e in commit.events]
+    return min([*times, *(w.start for w in commit.waveforms)], default=NOTHING)
 
 
 def _touches(spans: SignalSpans, rows: SampleBatch) -> bool:
