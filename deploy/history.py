@@ -16,6 +16,10 @@ from plant.errors import ConfigError, Unavailable
 from plant.flow.port import Commit, HistorianReader, HistorianWriter, Mark
 from plant.flow.sample import SampleBatch
 from plant.model.plant import Plant
+from twin.birth import series_of
+from twin.historian.embedded import Embedded
+from twin.historian.salvage import require_embedded, salvage
+from twin.historian.verify import verify as verify_files
 from twin.service import claimed
 from twin.transfer.bundle import Bundle, Choice, Format
 from twin.transfer.follow import COPY, follow, identity, pages, verify
@@ -138,6 +142,49 @@ def migrate(old: Store, new: Store) -> str:
         target.retain(int(time.time() * 1000), force=True)
     with old.reader() as reader:
         return _checked(new, pages(reader, 0))
+
+
+@dataclass(slots=True)
+class Looked:
+    """Progress over files on stderr: one line that is rewritten on a terminal, else every 5 s."""
+
+    told: float = 0.0
+
+    def __call__(self, file: str, number: int, many: int) -> None:
+        """``file`` is the next of ``many``."""
+        now = time.monotonic()
+        if now - self.told < (0.1 if sys.stderr.isatty() else _TOLD_S):
+            return
+        self.told = now
+        line = f"{number + 1} of {many}: {file}"
+        sys.stderr.write(f"\r{line}\x1b[K" if sys.stderr.isatty() else f"{line}\n")
+        sys.stderr.flush()
+
+
+def adopt(store: Store) -> str:
+    """Bring back what was set aside; the twin must not run."""
+    _require_files(store)
+    now = {s.path: s for s in series_of(store.plant)}
+    rename = {old: s for s in now.values() for old in s.was if old not in now}
+    with store.writer() as writer:
+        now_ms = int(time.time() * 1000)
+        return str(salvage(require_embedded(writer), rename, Looked(), now_ms))
+
+
+def check(store: Store) -> str:
+    """Compare every file with what was written; ``Unavailable`` where one is not."""
+    _require_files(store)
+    verdict = verify_files(store.place, Looked())
+    if not verdict.whole:
+        raise Unavailable(str(verdict))
+    return str(verdict)
+
+
+def _require_files(store: Store) -> None:
+    if not isinstance(store.plant.historian, Embedded):
+        raise ConfigError("only the embedded historian keeps files of its own")
+    if not store.place.is_dir():
+        raise ConfigError(f"no historian in {store.place}; name the data folder with --data")
 
 
 def _shown(what: str, run: Callable[[Shown], object]) -> None:

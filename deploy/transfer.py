@@ -8,7 +8,7 @@ from deploy.argument import add_data, add_plant, data_folder, plant_file
 
 
 def add_history(parser: argparse.ArgumentParser) -> None:
-    """``kaikou history`` and its three actions."""
+    """``kaikou history`` and its actions."""
     parser.description = (
         "Moves history: every row with both its times, every event and gap record. Each command "
         "shows its progress, goes on where it was stopped, and counts what arrived."
@@ -66,7 +66,30 @@ def add_history(parser: argparse.ArgumentParser) -> None:
         old = Store.of(plant_file(arguments.plant), data)
         return migrate(old, Store.of(arguments.to, (arguments.to_data or data).resolve()))
 
-    for action, run in ((export, out), (bring, into), (migrate, over)):
+    checking = actions.add_parser(
+        "verify", help="compare every stored file with what was written; the plant may run"
+    )
+    add_plant(checking)
+    add_data(checking)
+
+    def whole(arguments: argparse.Namespace) -> str:
+        from deploy.history import Store, check
+
+        return check(Store.of(plant_file(arguments.plant), data_folder(arguments)))
+
+    back = actions.add_parser(
+        "adopt", help="bring back what was set aside, as far as it is whole; stop the plant first"
+    )
+    add_plant(back)
+    add_data(back)
+
+    def again(arguments: argparse.Namespace) -> str:
+        from deploy.history import Store, adopt
+
+        return adopt(Store.of(plant_file(arguments.plant), data_folder(arguments)))
+
+    pairs = ((export, out), (bring, into), (migrate, over), (checking, whole), (back, again))
+    for action, run in pairs:
         action.set_defaults(call=_printed(run))
 
 

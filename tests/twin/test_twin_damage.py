@@ -369,7 +369,7 @@ def test_a_wrong_file_without_a_check_sum_breaks_no_connection(folder):
 def test_somebody_elses_file_in_the_folder_is_kept(folder):
     note = folder / SAMPLES / "notes.txt"
     note.write_text("mine")
-    stranger = folder / SAMPLES / "2025-01-01_0123abcd-1-beef.parquet"
+    stranger = folder / SAMPLES / "2025-01-01_0123abcd-1-0000beef.parquet"
     stranger.write_bytes(b"of another historian")
     opened(folder).close()
     assert (folder / ASIDE / SAMPLES / note.name).read_text() == "mine"

@@ -39,7 +39,7 @@ def adopt(writer: "EmbeddedWriter", changes: Changes, mark: Mark | None) -> None
             writer.dirt.mark(db, touched)
         writer.dirt.marked(touched)
         rows, old = _split(writer, _with_ids(changes.samples, ids))
-        rows = _unknown(writer, rows)
+        rows = unknown(writer, rows)
         newest = max((t for t, _ in _records(changes)), default=0)
         if len(rows):
             newest = max(newest, int(rows.received_time.max()))
@@ -67,7 +67,7 @@ def _split(writer: "EmbeddedWriter", rows: SampleBatch) -> tuple[SampleBatch, Sa
     return (rows, SampleBatch.empty()) if not old.any() else (rows.take(~old), rows.take(old))
 
 
-def _unknown(writer: "EmbeddedWriter", rows: SampleBatch) -> SampleBatch:
+def unknown(writer: "EmbeddedWriter", rows: SampleBatch) -> SampleBatch:
     """Rows that are not here yet with the same signal, source time and received time."""
     if not len(rows):
         return rows

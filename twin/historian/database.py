@@ -16,6 +16,7 @@ import apsw
 from plant.errors import Unavailable
 
 DAMAGE = (apsw.CorruptError, apsw.NotADBError, apsw.FormatError)
+WRONG_SUM = "the check-sum of a page is wrong"
 _RESERVED = 8
 _WHOLE_BYTES = 64 << 20
 _QUICK_BYTES = 1 << 30
@@ -112,7 +113,11 @@ def damage_of(connection: apsw.Connection, *, whole: bool = False) -> str:
         found = str(connection.pragma(check, 1))
     except apsw.Error as error:
         return text_of(error)
-    return "" if found == "ok" else found.replace("\n", " ")[:200]
+    if found == "ok":
+        return ""
+    if str(apsw.SQLITE_IOERR_DATA) in found:
+        return WRONG_SUM
+    return found.replace("\n", " ")[:200]
 
 
 def is_damage(error: apsw.Error) -> bool:
@@ -128,7 +133,7 @@ def is_damage(error: apsw.Error) -> bool:
 def text_of(error: apsw.Error) -> str:
     """In words."""
     if getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_DATA:
-        return "the check-sum of a page is wrong"
+        return WRONG_SUM
     return str(error) or type(error).__name__
 
 

@@ -1,10 +1,10 @@
 """What a sealed file says of itself: which historian wrote it, when, and what its signals are.
 
-The name carries the historian's generation (a random number given when its database was made) and
-how many times that had named files by then, so a file that no manifest names is told from one of
-another historian, of an earlier past, or of a later one than an older copy of the database knows.
-Inside, under the key ``kaikou`` of the Parquet metadata, stand the signals: the file can be adopted
-by any historian.
+The name carries the historian's generation (a random number given when its database was made),
+how many times that had named files by then, and the check-sum of the file. So a file that no
+manifest names is told from one of another historian, of an earlier past, or of a later one than an
+older copy of the database knows, and can be checked without any manifest. Inside, under the key
+``kaikou`` of the Parquet metadata, stand the signals: any historian can adopt the file.
 """
 
 import json
@@ -21,7 +21,7 @@ from plant.model.signal import SignalKind
 KEY = "kaikou"
 _NAME = re.compile(
     r"\.?(?:(?P<tier>minute|hour|day)_)?(?P<stamp>-?\d[-\d]*)_"
-    r"(?P<generation>[0-9a-f]{8})-(?P<named>[0-9a-f]+)-[0-9a-f]{4}\.parquet(?:\.part)?"
+    r"(?P<generation>[0-9a-f]{8})-(?P<named>[0-9a-f]+)-(?P<crc>[0-9a-f]{8})\.parquet(?:\.part)?"
 )
 
 Row = tuple[int, str, str, str, float | None, int, str]
@@ -41,13 +41,17 @@ class Label:
     named: int
     signals: Sequence[Row] = field(default=())
 
-    def name(self, stamp: str) -> str:
-        """A name that was never given.
+    def name(self, stamp: str, crc: int) -> str:
+        """The name of a file with a check-sum.
 
-        >>> Origin.of(Label("0123abcd", 26).name("2026-11-22"))
-        Origin(tier='', generation='0123abcd', named=26)
+        >>> Origin.of(Label("0123abcd", 26).name("2026-11-22", 7))
+        Origin(tier='', stamp='2026-11-22', generation='0123abcd', named=26, crc=7)
         """
-        return f"{stamp}_{self.generation}-{self.named:x}-{secrets.token_hex(2)}.parquet"
+        return f"{stamp}_{self.generation}-{self.named:x}-{crc:08x}.parquet"
+
+    def temporary(self, stamp: str) -> str:
+        """The name of a file while it is written."""
+        return f".{self.name(stamp, secrets.randbits(32))}.part"
 
     def encode(self) -> str:
         """As the metadata of the file has it: letters, digits, + / = only."""
@@ -60,8 +64,10 @@ class Origin:
     """What the name of a file says."""
 
     tier: str
+    stamp: str
     generation: str
     named: int
+    crc: int
 
     @classmethod
     def of(cls, file: str) -> "Origin | None":
@@ -69,7 +75,8 @@ class Origin:
         found = _NAME.fullmatch(file)
         if found is None:
             return None
-        return cls(found["tier"] or "", found["generation"], int(found["named"], 16))
+        named, crc = int(found["named"], 16), int(found["crc"], 16)
+        return cls(found["tier"] or "", found["stamp"], found["generation"], named, crc)
 
 
 def decode(text: bytes | str) -> dict[int, Series]:

@@ -4,6 +4,7 @@ A segment holds rows of one UTC day of source time, so that a device with a dead
 range of no other. The manifest keeps, per segment, first, last and number of rows of each signal.
 """
 
+import errno
 import os
 import zlib
 from collections.abc import Mapping, Sequence
@@ -171,24 +172,24 @@ def write_segment(
         "value": batch.value,
         "status": batch.status,
     }
-    return write_parquet(folder, label.name(str(stamp)), columns, label, distinct)
+    return write_parquet(folder, str(stamp), columns, label, distinct)
 
 
 def write_parquet(
     folder: Path,
-    name: str,
+    stamp: str,
     columns: Mapping[str, NDArray[np.generic]],
     label: Label,
     distinct: int = 1,
 ) -> Written:
-    """Columns as a Parquet file under a name in a folder, durable.
+    """Columns as a Parquet file in a folder, durable; its name begins with ``stamp``.
 
     A column with at most ``distinct`` values in a row group is written as a dictionary: 0.4 bytes
     for a reading in 12-bit steps instead of 3. ``Unavailable`` when the disk does not take it.
     """
     import duckdb
 
-    temporary, final = folder / f".{name}.part", folder / name
+    temporary = folder / label.temporary(stamp)
     given = {column: np.ascontiguousarray(array) for column, array in columns.items()}
     names = ", ".join(f'"{column}"' for column in columns)
     to = str(temporary).replace("'", "''")
@@ -197,13 +198,20 @@ def write_parquet(
             database.register("columns", given)
             database.execute(_COPY.format(names, to, distinct, label.encode()))
         sync(temporary)
-        written = Written(name, temporary.stat().st_size, checksum(temporary))
-        temporary.rename(final)
+        crc = checksum(temporary)
+        written = Written(label.name(stamp, crc), temporary.stat().st_size, crc)
+        _give_name(temporary, folder / written.name)
         sync(folder)
     except (duckdb.IOException, OSError) as error:
         temporary.unlink(missing_ok=True)
         raise Unavailable(f"{folder}: {error}") from error
     return written
+
+
+def _give_name(temporary: Path, final: Path) -> None:
+    if final.exists():  # another content with this very check-sum
+        raise OSError(errno.EEXIST, f"{final.name} is there already")
+    temporary.rename(final)
 
 
 def sync(path: Path) -> None:

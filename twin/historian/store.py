@@ -53,6 +53,8 @@ CONDEMNED = f"{FILE}.condemned"
 """Beside a file in which damage was found while it was in use."""
 GENERATION = "generation"
 """Name of the fact: a random number that this database gives every file it writes."""
+RECEIVED = "received"
+"""The newest received time when a record of it was taken back."""
 NAMED = "named"
 """How often files were named: a file says how often that was before it was written."""
 
@@ -351,7 +353,7 @@ def newest_received(connection: apsw.Connection) -> int:
         )
     )
     found: int | None = connection.execute(f"SELECT max(m) FROM ({tops})").get  # noqa: S608
-    return found or 0
+    return max(found or 0, int(fact(connection, RECEIVED) or 0))
 
 
 def fact(connection: apsw.Connection, name: str) -> str:

@@ -102,7 +102,7 @@ def write_cells(folder: Path, tier: str, first: int, cells: Cells, label: Label)
     """Write sorted cells as a Parquet file, durable before this returns."""
     stamp = np.datetime64(first // DAY_MS, "D") if abs(first) < 10**14 else first
     columns = {column: getattr(cells, column) for column in COLUMNS}
-    return write_parquet(folder, f"{tier}_{label.name(str(stamp))}", columns, label)
+    return write_parquet(folder, f"{tier}_{stamp}", columns, label)
 
 
 def scan_cells(

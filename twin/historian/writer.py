@@ -60,7 +60,7 @@ _NEVER = int(np.iinfo(np.int64).min)
 ZONE = "timezone of the tiers"
 """Name of the fact."""
 NOTHING = int(np.iinfo(np.int64).max)
-LOST = "historian.sqlite: {why}; what it held is set aside ({name}): kaikou history adopt"
+LOST = "historian.sqlite: {why}; what was stored is set aside{name}: kaikou history adopt"
 OLDER = "older than retention"
 """Why a gap record was written for rows that were not."""
 
@@ -121,11 +121,13 @@ class EmbeddedWriter:
     def _open(self, lost: Lost | None) -> None:
         """Take up where the last writer stopped, look at what is there, say what is missing."""
         from twin.historian.aside import check_lengths, come_back
+        from twin.historian.unlabelled import label_old_files
         from twin.historian.unnamed import clear_unnamed
 
         self.dirt = Dirt(self.database)
         self.generation = fact(self.database, GENERATION)
         self._load()
+        label_old_files(self)
         held = newest(self.folder)
         self._last = LastCommit(self.folder, self.folder / FILE, self.generation)
         cut = held is not None and held.generation == self.generation
@@ -134,9 +136,21 @@ class EmbeddedWriter:
         wrong = check_lengths(self)
         clear_unnamed(self, known=not (lost or cut or wrong) and held is not None)
         if lost:
-            log.error("%s: %s %s: set aside as %s", self.folder, FILE, lost.why, lost.name or "-")
+            what = f"; it is kept as {lost.name}" if lost.name else ""
+            text = (
+                "%s: %s: %s%s. A new one begins; `kaikou history adopt` brings back what is whole"
+            )
+            log.error(text, self.folder, FILE, lost.why, what)
             now = max(int(time.time() * 1000), held.received if held else 0)
-            self._say_missing(Gap("", 0, now, -1, LOST.format(why=lost.why, name=lost.name)))
+            self._say_missing(
+                Gap(
+                    "",
+                    0,
+                    now,
+                    -1,
+                    LOST.format(why=lost.why, name=f" ({lost.name})" if lost.name else ""),
+                )
+            )
         elif cut and held is not None:
             log.error("%s: its newest commits are missing", self.folder)
             self._say_missing(cut_gap(held, self.received))
