@@ -292,18 +292,13 @@ def historian_on_the_disk() -> Iterator[None]:
     """Let the historian open its file on the cut disk; a VFS has no shared memory."""
     from twin.historian import store
 
-    def connection(path: str, **options: Any) -> apsw.Connection:
-        opened = apsw.Connection(path, **options, vfs=VFS)
+    def connection(path: Path, flags: int | None = None) -> apsw.Connection:
+        options: dict[str, Any] = {} if flags is None else {"flags": flags}
+        opened = apsw.Connection(str(path), **options, vfs=VFS)
         opened.pragma("locking_mode", "exclusive")
         return opened
 
-    class Stand:
-        Connection = staticmethod(connection)
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(apsw, name)
-
-    with patch.object(store, "apsw", Stand()):
+    with patch.object(store, "connect", connection):
         yield
 
 

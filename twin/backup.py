@@ -14,7 +14,7 @@ import shutil
 import tarfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
@@ -24,6 +24,8 @@ import apsw
 from plant.errors import ConfigError
 from plant.flow.port import Commit
 from plant.flow.sample import Gap, SampleBatch
+from twin.historian.checksum import CHECKED
+from twin.historian.database import connect, unreadable
 from twin.historian.embedded import Embedded
 from twin.historian.segment import sync
 from twin.historian.store import FILE, SAMPLES, TIERS, VERSION, open_readable, select
@@ -38,18 +40,25 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What a backup holds: sealed rows, hot ones among them; ``up_to`` is ms UTC."""
+    """What a backup holds: sealed rows, hot ones among them; ``up_to`` is ms UTC.
+
+    ``wrong`` files are damaged or missing: where it is restored, gap records say so.
+    """
 
     rows: int
     files: int
     bytes: int
     up_to: int
+    wrong: int = 0
 
     def __str__(self) -> str:
         until = datetime.fromtimestamp(self.up_to / 1000, UTC).isoformat(" ", "seconds")
-        return (
+        text = (
             f"{self.rows} samples in {self.files} files, {self.bytes / 1e6:.1f} MB, up to {until}"
         )
+        if self.wrong:
+            text += f"; {self.wrong} files are damaged or missing: see `kaikou history verify`"
+        return text
 
 
 def _quiet(_done: int, _all: int) -> None:
@@ -66,10 +75,10 @@ def backup(folder: Path, target: Path, progress: Progress = _quiet) -> Kept:
     work = folder / f".backup-{secrets.token_hex(4)}"
     work.mkdir()
     try:
-        names = _freeze(folder, work)
+        names, wrong = _freeze(folder, work)
         part = target.with_name(f".{target.name}.part")
         try:
-            kept = _pack(work, names, part, progress)
+            kept = _pack(work, names, wrong, part, progress)
             sync(part)
             part.rename(target)
             sync(target.parent)
@@ -80,27 +89,38 @@ def backup(folder: Path, target: Path, progress: Progress = _quiet) -> Kept:
     return kept
 
 
-def _freeze(folder: Path, work: Path) -> list[str]:
-    """The SQLite file as of one moment, and links to the files it names, which cannot vanish."""
-    with (
-        contextlib.closing(open_readable(folder)) as source,
-        contextlib.closing(apsw.Connection(str(work / FILE))) as copy,
-    ):
-        with copy.backup("main", source, "main") as copying:
-            copying.step(-1)  # in one read transaction, which stops nobody
-        copy.pragma("journal_mode", "delete")
-        names = [f"{SAMPLES}/{row[0]}" for row in select(copy, "SELECT file FROM segment")]
-        names += [f"{TIERS}/{row[0]}" for row in select(copy, "SELECT file FROM tier")]
-        with copy:
-            copy.execute("DELETE FROM retired")
+def _freeze(folder: Path, work: Path) -> tuple[list[str], int]:
+    """The SQLite file as of one moment, and links to the files it names, which cannot vanish.
+
+    A file that is missing already is left out; it and those that are damaged are counted.
+    """
+    try:
+        with (
+            contextlib.closing(open_readable(folder)) as source,
+            contextlib.closing(connect(work / FILE)) as copy,
+        ):
+            with copy.backup("main", source, "main") as copying:
+                copying.step(-1)  # in one read transaction, which stops nobody
+            copy.pragma("journal_mode", "delete")
+            query = "SELECT file, bytes, crc FROM"
+            files = [(SAMPLES, *row) for row in select(copy, f"{query} segment")]
+            files += [(TIERS, *row) for row in select(copy, f"{query} tier")]
+            with copy:
+                copy.execute("DELETE FROM retired")
+    except apsw.Error as error:
+        raise unreadable(folder / FILE, error) from error
     for kind in (SAMPLES, TIERS):
         (work / kind).mkdir()
-    for name in names:
-        os.link(folder / name, work / name)
-    return [FILE, *names]
+    names, wrong = [FILE], 0
+    for kind, file, size, crc in files:
+        wrong += bool(CHECKED.wrong(folder / kind / file, size, crc, fresh=True))
+        if (folder / kind / file).exists():
+            os.link(folder / kind / file, work / kind / file)
+            names.append(f"{kind}/{file}")
+    return names, wrong
 
 
-def _pack(work: Path, names: list[str], part: Path, progress: Progress) -> Kept:
+def _pack(work: Path, names: list[str], wrong: int, part: Path, progress: Progress) -> Kept:
     total = sum((work / name).stat().st_size for name in names)
     done = 0
     files: dict[str, dict[str, object]] = {}
@@ -114,7 +134,7 @@ def _pack(work: Path, names: list[str], part: Path, progress: Progress) -> Kept:
                 archive.addfile(head, hashing)
                 files[name] = {"bytes": size, "sha256": hashing.digest()}
                 done += size
-        kept = _measure(work / FILE, len(names), total)
+        kept = replace(_measure(work / FILE, len(names), total), wrong=wrong)
         body = json.dumps(
             {"kaikou_backup": _FORMAT, "version": VERSION, "kept": asdict(kept), "files": files},
             indent=1,
@@ -146,7 +166,7 @@ class _Hashing(io.RawIOBase):
 
 
 def _measure(file: Path, files: int, size: int) -> Kept:
-    with contextlib.closing(apsw.Connection(str(file), flags=apsw.SQLITE_OPEN_READONLY)) as db:
+    with contextlib.closing(connect(file, apsw.SQLITE_OPEN_READONLY)) as db:
         tables = (
             "(SELECT rows, last_received r FROM segment UNION ALL SELECT rows, received FROM hot)"
         )

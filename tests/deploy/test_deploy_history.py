@@ -1,5 +1,6 @@
 """``kaikou history`` as people call it: what it says, what it moves, where it refuses."""
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -147,3 +148,35 @@ def test_into_influxdb_and_out_of_it(stored, influx, influx_prefix, tmp_path, ca
     back = plant(tmp_path / "back")
     assert kaikou("import", back, "--data", tmp_path / "d3", "--from", tmp_path / "out") == 0
     assert "every row is there" in capsys.readouterr().out
+
+
+def test_verify_and_adopt_as_people_call_them(stored, capsys):
+    file, data = stored
+    place = data / HISTORIAN
+    with contextlib.closing(Embedded().writer(place)) as writer:
+        writer.retain(1_800_000_000_000, force=True)
+    assert kaikou("verify", file, "--data", data) == 0
+    assert "all as they were written" in capsys.readouterr().out
+    (place / "historian.sqlite").write_bytes(b"")
+    assert kaikou("verify", file, "--data", data) == 3
+    assert "no historian" in capsys.readouterr().err
+    assert kaikou("adopt", file, "--data", data) == 0
+    assert "1000 rows that were not here" in capsys.readouterr().out
+    assert kaikou("verify", file, "--data", data) == 0
+    for sealed in (place / "samples").glob("*.parquet"):
+        sealed.write_bytes(sealed.read_bytes()[:-9])
+    assert kaikou("verify", file, "--data", data) == 3
+    assert "bytes, " in capsys.readouterr().err
+    with contextlib.closing(Embedded().writer(place)):
+        assert kaikou("adopt", file, "--data", data) == 3
+        assert "stop the plant first" in capsys.readouterr().err
+        assert kaikou("verify", file, "--data", data) == 0
+        assert "set aside: set-aside/samples/" in capsys.readouterr().out
+    assert kaikou("adopt", file, "--data", data) == 0
+    assert "not adopted: set-aside/samples/" in capsys.readouterr().out
+
+
+def test_verify_says_where_there_is_nothing(tmp_path, capsys):
+    file = plant(tmp_path / "new")
+    assert kaikou("verify", file, "--data", tmp_path / "nowhere") == 2
+    assert "no historian in" in capsys.readouterr().err

@@ -288,6 +288,21 @@ def test_a_backup_of_a_running_historian_comes_back(writer, folder, tmp_path):
     assert not list(folder.glob(".backup*"))
 
 
+def test_a_backup_says_what_is_damaged_and_its_restore_leaves_a_gap(writer, folder, tmp_path):
+    put(writer, T0, T0 + 1)
+    writer.retain(0, force=True)
+    put(writer, T0 + 2)
+    for file in (folder / SAMPLES).iterdir():
+        file.unlink()
+    kept = backup(folder, tmp_path / "b.tar")
+    assert "1 files are damaged or missing" in str(kept)
+    restore(tmp_path / "b.tar", tmp_path / "new" / "historian")
+    reader = KIND.reader(tmp_path / "new" / "historian")
+    assert reader.read(["a/x"], 0, 2 * T0).source_time.tolist() == [T0 + 2]
+    assert [g.samples for g in reader.gaps(T0, T0 + 1) if "is missing" in g.reason] == [2]
+    reader.close()
+
+
 def test_nothing_is_overwritten(writer, folder, tmp_path):
     put(writer, 1)
     target = tmp_path / "b.tar"

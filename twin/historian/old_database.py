@@ -31,6 +31,8 @@ class OldDatabase:
     def _rows(self, table: str, columns: str, key: str) -> list[tuple[Any, ...]]:
         """All rows of a table from both ends up to what cannot be read."""
         found: dict[tuple[Any, ...], None] = {}
+        if not self.file.stat().st_size:
+            return []
         for order in ("ASC", "DESC"):
             by = ", ".join(f"{column} {order}" for column in key.split(", "))
             query = f"SELECT {columns} FROM {table} ORDER BY {by}"  # noqa: S608 - names are ours
@@ -39,12 +41,18 @@ class OldDatabase:
                     leave_the_log(db, True)
                     for row in db.execute(query):
                         found[row] = None
+            except (apsw.SQLError, apsw.NotADBError):
+                self._fails("it is no historian of Kaikou, or nothing of it can be read")
+                break
             except apsw.Error as error:
-                if order == "ASC":
-                    self.errors.append(f"not all of {table} can be read: {text_of(error)}")
+                self._fails(f"not all of {table} can be read: {text_of(error)}")
                 continue
             break
         return list(found)
+
+    def _fails(self, why: str) -> None:
+        if why not in self.errors:
+            self.errors.append(why)
 
     @cached_property
     def _signals(self) -> Mapping[int, Series]:
