@@ -88,7 +88,7 @@ def trial(template: Path, path: Path, how: str, chance: random.Random, truth: Tr
         historian = path.parts[0] == "historian"
         if historian:
             truth.compare(data, found, "read while nobody runs")
-        started = Started(data, environment(template, data))
+        started = Started(data, environment(template))
         started.run(rooms_of(path), found)
         if historian:
             truth.compare(data, found, "read afterwards")

@@ -1,6 +1,7 @@
 """The data folder that is damaged, made by the demo's rooms; and rooms started on a damaged one."""
 
 import os
+import re
 import selectors
 import shutil
 import signal
@@ -10,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from bench.damage_history import Answers, Truth
@@ -35,9 +37,14 @@ def commands() -> Mapping[str, list[str]]:
     return found
 
 
-def environment(template: Path, data: Path) -> dict[str, str]:
-    """Ports and passwords as the template was made with; nothing of it comes from ``data``."""
-    kept = session.environment(DEMO_PLANT, template) if template.exists() else {}
+@cache
+def environment(template: Path) -> Mapping[str, str]:
+    """Ports of our own and the passwords that the template is made with."""
+    kept = session.environment(DEMO_PLANT, template)
+    taken: set[int] = set()
+    for name in re.findall(r"KAIKOU_PORT_[A-Z]+", DEMO_PLANT.read_text("utf-8")):
+        kept[name] = str(session.free_port((), taken))
+        taken.add(int(kept[name]))
     return {**os.environ, **kept, "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"}
 
 
@@ -114,7 +121,7 @@ class Started:
 def prepare(template: Path) -> Truth:
     """A data folder as a killed plant leaves it, with a past that is known."""
     template.mkdir(parents=True)
-    kept = environment(template, template)
+    kept = environment(template)
     truth = Truth.write(template / "historian", int(time.time() * 1000))
     started = Started(template, kept)
     for room in ROOMS:
