@@ -27,8 +27,8 @@ _ANSWER_S = 0.5
 """A meter begins to answer within this time or not at all (standard, section 5.3)."""
 _QUIET_S = 0.03
 """The line is free when nothing was heard on it for so long."""
-_PACED_S = 0.05
-"""Answers that never came sooner come over a real line, and cannot suddenly be much faster."""
+_TURNAROUND_S = 0.02
+"""A meter waits for so long at least before it answers (the same section)."""
 _DOUBTED_S = 60.0
 """So long after a second answer to one question every answer is waited for twice."""
 _DOUBT_S = 0.05
@@ -42,12 +42,18 @@ class Refused(DecodeError):
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """The answer that is waited for; what comes before ``earliest`` (loop time) was under way."""
+class Question:
+    """What is asked of a meter.
+
+    wait_s   that its answer may take, on the line and in the meter
+    early_s  an answer that comes sooner cannot have been asked for over a real line
+    """
 
     meter: str
     item: str
-    earliest: float = 0.0
+    frame: bytes
+    wait_s: float
+    early_s: float
 
     def is_answer(self, frame: Frame) -> bool:
         """Whether a frame is from this meter, and the item or a refusal."""
@@ -55,6 +61,14 @@ class Wanted:
             return False
         answers = frame.control in (ANSWER, ANSWER_MORE) and frame.item == self.item
         return answers or frame.control == ERROR
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A frame, and the loop time at which it was complete."""
+
+    frame: Frame
+    at: float
 
 
 class _Closed(Exception):
@@ -66,16 +80,18 @@ class _Pipe(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.closed = False
-        self.answered = False
+        self.used = False
         """It has brought an answer."""
         self.heard_at = 0.0
-        self.unasked: deque[Frame] = deque(maxlen=16)
+        self.unasked: deque[Heard] = deque(maxlen=16)
         self.unasked_bytes = 0
         self.early = 0
         """Frames that came too soon since the last question."""
-        self.answers: list[Frame] = []
+        self.answers: list[Heard] = []
         self._frames = FrameReader()
-        self._wanted: Wanted | None = None
+        self.sent_at = 0.0
+        self._question: Question | None = None
+        self._guarded = False
         self._came: asyncio.Future[None] | None = None
         self._transport: asyncio.Transport | None = None
 
@@ -87,19 +103,19 @@ class _Pipe(asyncio.Protocol):
         self._end(_Closed())
 
     def data_received(self, data: bytes) -> None:
-        self.heard_at = asyncio.get_running_loop().time()
-        frames = self._frames.feed(data)
-        wanted = self._wanted
-        if wanted is None:
+        now = self.heard_at = asyncio.get_running_loop().time()
+        frames = [Heard(frame, now) for frame in self._frames.feed(data)]
+        question = self._question
+        if question is None:
             self.unasked.extend(frames)
             self.unasked_bytes += len(data)
             return
-        for frame in frames:
-            if wanted.is_answer(frame):
-                if self.heard_at < wanted.earliest:
+        for heard in frames:
+            if question.is_answer(heard.frame):
+                if self._guarded and now - self.sent_at < question.early_s:
                     self.early += 1
                 else:
-                    self.answers.append(frame)
+                    self.answers.append(heard)
                     self._end(None)
         if self._frames.noise > _NOISE:
             self._end(DecodeError(f"{self._frames.noise} bytes that are no DL/T 645 frame"))
@@ -111,19 +127,24 @@ class _Pipe(asyncio.Protocol):
             else:
                 self._came.set_exception(error)
 
-    def ask(self, frame: bytes, wanted: Wanted) -> None:
-        """Send a question; nothing that was heard before can be its answer."""
+    def ask(self, question: Question, *, guarded: bool) -> None:
+        """Send a question; nothing that was heard before can be its answer.
+
+        guarded  pass over what comes sooner than ``early_s``
+        """
         if self.closed or self._transport is None:
             raise _Closed
+        loop = asyncio.get_running_loop()
         self._frames = FrameReader()
         self.answers.clear()
         self.early = 0
-        self._wanted = wanted
-        self._came = asyncio.get_running_loop().create_future()
-        self._transport.write(frame)
+        self._question, self._guarded = question, guarded
+        self._came = loop.create_future()
+        self.sent_at = loop.time()
+        self._transport.write(question.frame)
 
-    async def answer(self, timeout_s: float) -> Frame:
-        """The first answer; TimeoutError, _Closed, DecodeError."""
+    async def answered(self, timeout_s: float) -> None:
+        """Wait for the first answer; TimeoutError, _Closed, DecodeError."""
         if self._came is None:
             raise RuntimeError("nothing was asked")
         try:
@@ -132,11 +153,10 @@ class _Pipe(asyncio.Protocol):
         finally:
             if self._came.done() and not self._came.cancelled():
                 self._came.exception()
-        return self.answers[0]
 
     def end(self) -> None:
         """The question is done with: what comes from now on was not asked for."""
-        self._wanted = self._came = None
+        self._question = self._came = None
         self._frames = FrameReader()
         self.unasked.clear()
         self.unasked_bytes = 0
@@ -150,11 +170,13 @@ class _Pipe(asyncio.Protocol):
 class MeterLine:
     """A slow line. One request is on its way at a time; an answer says its meter and its item.
 
-    It does not say its question, so what is late must not be taken for what is new: before each
-    question the input is emptied and the line must be quiet; an answer that comes much sooner than
-    this meter ever gave one was under way before. Where two answers come to one question, another
-    master or a server that repeats is on the line: that is told once, and for a minute each answer
-    must stand alone, or be asked for again. After a timeout the line is closed.
+    It does not say its question, so what is late must not be taken for what is new. Before each
+    question the input is emptied and the line must be quiet. On a line that is as slow as its baud
+    rate says, what comes sooner than question and answer can travel was under way before, and is
+    passed over; whether it is such a line is found out with the first answer. Where two answers
+    come to one question, another master or a server that repeats is on the line: that is told once,
+    and for a minute each answer must stand alone, or be asked for again. After a timeout the
+    connection is closed.
     """
 
     def __init__(self, host: str, port: int) -> None:
@@ -163,10 +185,12 @@ class MeterLine:
         self.foreign = 0
         """Times that something was heard which nobody here had asked for."""
         self._pipe: _Pipe | None = None
+        self._paced: bool | None = None
+        """Whether answers take the time that the baud rate gives them; None: not known."""
         self._late_until = 0.0
         self._doubted_until = 0.0
-        self._fastest_s: dict[tuple[str, str], float] = {}
-        self._last: Wanted | None = None
+        self._last: tuple[Question, float, Frame] | None = None
+        """The last question that was answered, when it was sent, and what was taken."""
 
     async def ask(
         self, meter: str, item: str, *, size: int, baud: int, wake: int, timeout_s: float
@@ -180,74 +204,82 @@ class MeterLine:
         Refused, DecodeError
             The meter has no such item; what came makes no sense.
         """
-        question = request(meter, item, wake)
-        line_s = (len(question) + wake + 16 + size) * _BITS / baud
-        loop = asyncio.get_running_loop()
+        frame = request(meter, item, wake)
+        byte_s = _BITS / baud
+        wait_s = timeout_s + (len(frame) + wake + 16 + size) * byte_s
+        early_s = ((len(frame) + 17) * byte_s + _TURNAROUND_S) / 2
+        question = Question(meter, item, frame, wait_s, early_s)
         async with self.turns.taken(meter, patient=False):
+            loop = asyncio.get_running_loop()
             began = loop.time()
             try:
-                for _ in range(3):
-                    frame = await self._exchange(question, meter, item, timeout_s, line_s)
-                    if frame is not None:
-                        break
-                else:
-                    raise DecodeError("different answers come to one question, three times")
+                answer = await self._alone(question)
             except (Silent, asyncio.CancelledError):
                 self.turns.silent(meter, loop.time() - began)
                 raise
             self.turns.heard(meter)
-        if frame.control == ERROR:
-            bits = frame.data[0] if frame.data else 1
+        if answer.control == ERROR:
+            bits = answer.data[0] if answer.data else 1
             reasons = [text for bit, text in enumerate(ERRORS) if bits >> bit & 1]
             raise Refused(f"meter {meter} refuses {item}: {', '.join(reasons)}")
-        return frame
+        return answer
 
-    async def _exchange(
-        self, question: bytes, meter: str, item: str, timeout_s: float, line_s: float
-    ) -> Frame | None:
+    async def _alone(self, question: Question) -> Frame:
+        """An answer that stands alone; ask up to three times for it."""
+        for _ in range(3):
+            answer = await self._exchange(question)
+            if answer is not None:
+                return answer
+        raise DecodeError("different answers come to one question, three times")
+
+    async def _exchange(self, question: Question) -> Frame | None:
         """Ask once; None where it must be asked again."""
-        loop = asyncio.get_running_loop()
-        pipe = await self._connected(timeout_s)
+        pipe = await self._connected(question.wait_s)
         try:
-            await self._quiet(pipe, timeout_s)
-            sent = loop.time()
-            fastest_s = self._fastest_s.get((meter, item), 0.0)
-            earliest = sent + fastest_s / 2 if fastest_s > _PACED_S else 0.0
-            wanted = self._last = Wanted(meter, item, earliest)
-            pipe.ask(question, wanted)
-            frame = await pipe.answer(timeout_s + line_s)
-            took_s = loop.time() - sent
-            if not await self._is_alone(pipe, doubted=sent < self._doubted_until):
-                return None
+            await self._quiet(pipe, question.wait_s)
+            pipe.ask(question, guarded=self._paced is True)
+            await pipe.answered(question.wait_s)
+            answer = await self._chosen(pipe, question)
         except _Closed as error:
             self._drop()
-            if pipe.answered:
+            if pipe.used:
                 return None  # it closes when nothing is asked for a while, or after each answer
             raise Unavailable(f"{self.host}:{self.port} closed the connection") from error
         except TimeoutError:
-            self._late_until = sent + line_s + _ANSWER_S
+            self._late_until = pipe.sent_at + question.early_s + _ANSWER_S
             if pipe.early:
-                self._fastest_s.pop((meter, item), None)
+                self._paced = None
             self._drop()
-            raise Silent(f"meter {meter} at {self.host}:{self.port} does not answer") from None
+            where = f"{self.host}:{self.port}"
+            raise Silent(f"meter {question.meter} at {where} does not answer") from None
         except BaseException:
             self._drop()
             raise
-        self._fastest_s[meter, item] = min(took_s, fastest_s or took_s)
-        pipe.answered = True
+        pipe.used = True
         pipe.end()
-        return frame
+        if answer is None:
+            await self._settle(pipe, 4 * _DOUBT_S, 1.0)
+        else:
+            self._last = question, pipe.sent_at, answer
+        return answer
 
-    async def _is_alone(self, pipe: _Pipe, *, doubted: bool) -> bool:
-        """Whether no other answer to the same question came; where one did, wait for quiet."""
-        if doubted:
+    async def _chosen(self, pipe: _Pipe, question: Question) -> Frame | None:
+        """The answer among those that came; None where none can be trusted."""
+        now = asyncio.get_running_loop().time()
+        early = pipe.answers[0].at - pipe.sent_at < question.early_s
+        if early and self._paced is None:  # is this a fast line, or was it under way before?
+            await asyncio.sleep(pipe.sent_at + min(_ANSWER_S, question.wait_s) - now)
+        elif now < self._doubted_until:
             await asyncio.sleep(_DOUBT_S)
-        if all(frame.data == pipe.answers[0].data for frame in pipe.answers):
-            return True
+        first, last = pipe.answers[0].frame, pipe.answers[-1].frame
+        same = all(heard.frame.data == first.data for heard in pipe.answers)
+        follows = pipe.answers[-1].at - pipe.sent_at >= question.early_s
+        if self._paced is None:
+            self._paced = not early or (follows and not same)
+        if same or (early and follows and self._paced):
+            return last
         self._doubted_until = asyncio.get_running_loop().time() + _DOUBTED_S
-        pipe.end()
-        await self._settle(pipe, 4 * _DOUBT_S, 1.0)
-        return False
+        return None
 
     async def _quiet(self, pipe: _Pipe, timeout_s: float) -> None:
         """Empty the input, and let others on the line come to their end."""
@@ -259,7 +291,7 @@ class MeterLine:
         if not pipe.unasked_bytes:
             return
         self._note(pipe)
-        asked = bool(pipe.unasked) and pipe.unasked[-1].control == READ
+        asked = bool(pipe.unasked) and pipe.unasked[-1].frame.control == READ
         await self._settle(pipe, _ANSWER_S if asked else _QUIET_S, timeout_s)
         pipe.end()
 
@@ -275,15 +307,22 @@ class MeterLine:
         if not pipe.unasked:
             return
         self.foreign += 1
-        if self._last is not None and any(map(self._last.is_answer, pipe.unasked)):
-            self._doubted_until = asyncio.get_running_loop().time() + _DOUBTED_S
+        if self._last is not None:
+            question, sent_at, taken = self._last
+            for heard in pipe.unasked:
+                if question.is_answer(heard.frame):
+                    self._doubted_until = asyncio.get_running_loop().time() + _DOUBTED_S
+                    if heard.frame.data != taken.data and (
+                        question.early_s <= heard.at - sent_at <= question.wait_s
+                    ):
+                        self._paced = None  # what was taken may have been under way before
         if self.foreign == 1:
             log.warning(
                 "%s:%d: frames came unasked (%s): late copies, or another master on the line; "
                 "they are not taken",
                 self.host,
                 self.port,
-                ", ".join(f"meter {f.meter} {f.item}".strip() for f in pipe.unasked),
+                ", ".join(f"meter {h.frame.meter} {h.frame.item}".strip() for h in pipe.unasked),
             )
 
     async def _connected(self, timeout_s: float) -> _Pipe:

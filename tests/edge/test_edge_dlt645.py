@@ -216,8 +216,9 @@ async def test_a_dead_meter_does_not_silence_the_line(tmp_path: Path) -> None:
             samples = (await session.read()).samples
             assert samples.status.tolist() == [StatusCode.BadNoCommunication] * 3 + [0]
             assert sum(meter == SECOND for meter, _ in line.asked) == 1
-            await session.read()  # not asked again at once
-            assert sum(meter == SECOND for meter, _ in line.asked) == 1
+            for _ in range(5):
+                await session.read()
+            assert sum(meter == SECOND for meter, _ in line.asked) <= 2, "not asked in every poll"
             assert samples.value[3] == 123456.78
 
 
