@@ -258,7 +258,7 @@ def run(count: int, seed: int) -> Figures:
         "turn___SHARE": 0.2,
     }
     with hastened(**backoffs):  # at the speed of a real line
-        tally.wanted = min(PACED, count // 10)
+        tally.wanted = min(PACED, count // 10) if count >= PACED else 0
         asyncio.run(meet(tally, partial(make, answer_s=PACED_S), PACED_LINES))
     times = {"_ANSWER_S": 0.03, "_QUIET_S": 0.005, "_DOUBT_S": 0.01, "_DOUBTED_S": 1.0}
     with hastened(**backoffs, **{f"dlt645_line__{name}": time for name, time in times.items()}):

@@ -19,8 +19,8 @@ from bench.__main__ import names
 ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 240.0
 SMOKED = {
-    "bus", "chaos", "damage", "health", "historian", "historian_read", "powercut", "recorded",
-    "road", "states", "twin", "wire",
+    "bus", "chaos", "damage", "fuzz", "health", "historian", "historian_read", "powercut",
+    "recorded", "road", "states", "twin", "wire",
 }  # fmt: skip
 LOSSES = ("missing", "doubled", "declared_gaps", "not_served", "stray_files", "cells_wrong")
 BY_HAND = {"start"}
@@ -55,6 +55,14 @@ def test_the_road_loses_nothing(broker: str, need: Callable[[str], str]) -> None
     assert told["rate"] > 0
     assert told["shown"] > 0
     assert not told["asyncua_in_edge"]
+
+
+@pytest.mark.parametrize(("target", "count"), [("modbus", 200), ("dlt645", 200), ("outbox", 60)])
+def test_spoiled_answers_end_nothing_and_are_not_taken(target: str, count: int) -> None:
+    told = bench("fuzz", "--target", target, "--count", count)
+    assert told["targets"][target]["cases"] >= count
+    bars = ("process_ended", "wrongly_taken", "never_healed")
+    assert [told[figure] for figure in bars] == [0, 0, 0]
 
 
 def test_kills_lose_and_double_nothing(need: Callable[[str], str]) -> None:
