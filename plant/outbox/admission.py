@@ -15,6 +15,7 @@ import apsw
 from plant.flow.supervisor import Transition
 from plant.outbox.bound import NoRoom
 from plant.outbox.file import OutboxFile
+from plant.outbox.note import LossNote
 from plant.outbox.row import Change, Loss, Outcome, RowClass, loss_of
 from plant.outbox.schema import free_disk, is_damage
 
@@ -22,6 +23,7 @@ log = logging.getLogger("kaikou.outbox")
 
 OUTBOX_FULL = "outbox full: not accepted"
 DISK_FULL = "disk full: not accepted"
+NOT_TAKEN = "the disk is read-only or fails: not accepted"
 _FIRST_REPORT_S, _LAST_REPORT_S = 60.0, 3600.0
 _RETRY_S = 1.0
 
@@ -32,6 +34,7 @@ class Admission:
     keep_free  bytes of disk that are left to others; with less, nothing is accepted
     free       asks for the bytes free on that disk
     monotonic  seconds, for the pace of the records
+    note       keeps what was refused while not even a record can be written
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class Admission:
         keep_free: int = 16 * 2**20,
         free: Callable[[], int] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
+        note: LossNote | None = None,
     ) -> None:
         self.file = file
         self._keep_free = keep_free
@@ -48,6 +52,10 @@ class Admission:
         self._monotonic = monotonic
         self._acked: dict[str, int] = {}
         self._losses: dict[str, Loss] = {}
+        self._note = note or LossNote(Path(file.path))
+        for loss in self._note.read():
+            self._lose(loss)
+        self._why = DISK_FULL
         self._report_s = 0.0
         self._report_at = 0.0
         self._retry_at = 0.0
@@ -61,7 +69,7 @@ class Admission:
             self._lose(loss)
         change = replace(change, acked=dict(self._acked), losses=())
         if not self._has_room():
-            return self._refuse(change, DISK_FULL)
+            return self._refuse(change, self._why)
         try:
             outcome = self.file.write(change, list(self._losses.values()))
         except NoRoom:
@@ -69,11 +77,12 @@ class Admission:
         except (apsw.FullError, apsw.IOError, apsw.ReadOnlyError) as error:
             if is_damage(error):
                 raise
-            self._no_disk(error)
-            return self._refuse(change, DISK_FULL)
+            self._no_disk(error, DISK_FULL if isinstance(error, apsw.FullError) else NOT_TAKEN)
+            return self._refuse(change, self._why)
         self._disk.up()
         self._acked.clear()
         self._losses.clear()
+        self._note.clear()
         self._report_s = self._report_at = 0.0
         return outcome
 
@@ -92,7 +101,8 @@ class Admission:
             return False
         return True
 
-    def _no_disk(self, reason: object) -> None:
+    def _no_disk(self, reason: object, why: str = DISK_FULL) -> None:
+        self._why = why
         self._disk.down(reason)
         self._retry_at = self._monotonic() + _RETRY_S
 
@@ -121,10 +131,12 @@ class Admission:
             if is_damage(error):
                 raise
             log.debug("%s: %s", self.file.path, error)
+            self._note.keep(self._losses.values())
             return Outcome()
         self._acked.clear()
         if due:
             self._losses.clear()
+            self._note.clear()
             self._report_s = min(_LAST_REPORT_S, self._report_s * 2) or _FIRST_REPORT_S
             self._report_at = self._monotonic() + self._report_s
         return outcome

@@ -8,9 +8,10 @@ import apsw
 import pytest
 
 from plant.errors import ConfigError, Unavailable
-from plant.outbox.admission import DISK_FULL, OUTBOX_FULL, Admission
+from plant.outbox.admission import DISK_FULL, NOT_TAKEN, OUTBOX_FULL, Admission
 from plant.outbox.bound import DROPPED
 from plant.outbox.file import DAMAGED, OutboxFile
+from plant.outbox.note import LossNote
 from plant.outbox.row import Change, Loss, NewRow, RowClass
 from plant.outbox.schema import VERSION
 
@@ -423,3 +424,80 @@ def test_a_first_start_on_a_full_disk_says_so(small_disk):
         (small_disk / "other").write_bytes(bytes(25 * 2**20))
     with pytest.raises((Unavailable, ConfigError)):
         opened(small_disk)
+
+
+class ReadOnlyFile(apsw.VFSFile):
+    """A file on a disk that the system made read-only, as it does after an error."""
+
+    error: type[apsw.Error] | None = None
+
+    def _refuse(self) -> None:
+        if ReadOnlyFile.error is not None:
+            raise ReadOnlyFile.error("read-only")
+
+    def xWrite(self, data, offset):  # noqa: N802
+        self._refuse()
+        return super().xWrite(data, offset)
+
+    def xSync(self, flags):  # noqa: N802
+        self._refuse()
+        return super().xSync(flags)
+
+
+class ReadOnlyDisk(apsw.VFS):
+    """A disk that can be made so."""
+
+    def __init__(self):
+        super().__init__("read-only-disk", "")
+
+    def xOpen(self, name, flags):  # noqa: N802
+        return ReadOnlyFile("", name, flags)
+
+
+@pytest.fixture
+def read_only(monkeypatch):
+    disk = ReadOnlyDisk()
+    yield lambda error: monkeypatch.setattr(ReadOnlyFile, "error", error)
+    disk.unregister()
+
+
+@pytest.mark.parametrize("error", [apsw.IOError, apsw.ReadOnlyError])
+@pytest.mark.parametrize("again", [False, True], ids=["the-same-process", "another-start"])
+def test_what_a_read_only_disk_refuses_is_recorded_when_it_takes_rows_again(
+    tmp_path, read_only, error, again
+):
+    now = [0.0]
+    place = tmp_path / "memory"
+    place.mkdir()
+
+    def admission(run):
+        file = opened(tmp_path, run, vfs="read-only-disk")
+        note = LossNote(tmp_path / "outbox.db", place)
+        return Admission(file, free=lambda: 2**40, monotonic=lambda: now[0], note=note)
+
+    door = admission("r1")
+    assert door.commit(Change([row(1)])).kept
+    read_only(error)
+    for n in (2, 3, 4):
+        now[0] += 5
+        assert door.commit(Change([row(n)])).refused == NOT_TAKEN
+    read_only(None)
+    if again:
+        door.file.close()
+        door = admission("r2")
+    now[0] += 5
+    kept = door.commit(Change([row(9)])).kept
+    assert [k.row.row_class for k in kept] == [RowClass.SAMPLE, RowClass.GAP]
+    assert kept[1].row.metrics.decode() == repr(Loss(2, 14, 15, NOT_TAKEN, frozenset({"lathe"})))
+    assert not list(place.iterdir())
+    door.file.close()
+
+
+def test_a_strangers_note_is_not_believed(tmp_path):
+    note = LossNote(tmp_path / "outbox.db", tmp_path)
+    note.path.write_text('{"losses": [["x"]]}')
+    assert LossNote(tmp_path / "outbox.db", tmp_path).read() == []
+    note.path.unlink()
+    note.path.symlink_to(tmp_path / "else")
+    (tmp_path / "else").write_text('{"losses": [[1, 2, 3, "forged", []]]}')
+    assert LossNote(tmp_path / "outbox.db", tmp_path).read() == []
