@@ -193,12 +193,17 @@ def _large(peer: Peer) -> list[Sent]:
     aliases = np.arange(20_000) % 16_000 + 200
     batch = SampleBatch.of(np.zeros(20_000), np.full(20_000, now), np.full(20_000, FORGED))
     unborn = encode_payload(encode_metrics(aliases, batch), now, 1)
+    rich_names = [
+        Metric(f"r{i}", i, now, 10, FORGED, properties={"engUnit": "kW", "a": 1})
+        for i in range(9_000)
+    ]
     long = encode_named([Metric("n" * 100_000, 1, now, 10, FORGED)])
     rich = Metric("p", 1, now, 10, FORGED, properties={str(i): i for i in range(1000)})
     return [
         (peer.topic("NBIRTH"), encode_payload(many, now, 0)),
         (f"spBv1.0/{peer.group}/DDATA/unborn/{device}", unborn),
         (peer.topic("DDATA", device), unborn),
+        (peer.topic("NBIRTH"), encode_payload(encode_named(rich_names), now, 0)),
         (peer.topic("NBIRTH"), encode_payload(long, now, 0)),
         (peer.topic("NBIRTH"), encode_payload(encode_named([rich]), now, 0)),
     ]

@@ -241,6 +241,8 @@ async def run(count: int, rate: float, seed: int, quiet_s: float) -> dict[str, o
         data = place / "data"
         data.mkdir()
         simulated, file = write_demo(place, port)
+        ports = re.findall(r"\$\{(\w+_PORT_\w+):-", file.read_text("utf-8"))
+        os.environ.update(zip(ports, map(str, free_ports(len(ports))), strict=True))
         os.environ.update(environment(file, data))
         people = People(data / "gateway" / "people.sqlite")
         people.add("bench", PASSWORD, [Right.VIEWER])

@@ -8,6 +8,7 @@ of ``plant.wire.gate``.
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from plant.flow.status import StatusCode
 from plant.wire import raw
 from plant.wire.gate import (
     INT64_LAST,
+    METRICS,
     NAME_CHARS,
     PAYLOAD_BYTES,
     PROPERTIES,
@@ -44,7 +46,9 @@ _UNFRAMED_BYTES = 1 << 16
 """A payload whose metrics cannot be counted beforehand is short."""
 
 
-def decode_payload(data: bytes, most_bytes: int = PAYLOAD_BYTES) -> Message:
+def decode_payload(
+    data: bytes, most_bytes: int = PAYLOAD_BYTES, most_metrics: int = METRICS
+) -> Message:
     """Read any Sparkplug B payload.
 
     Raises
@@ -55,7 +59,7 @@ def decode_payload(data: bytes, most_bytes: int = PAYLOAD_BYTES) -> Message:
     """
     check_size(data, most_bytes)
     try:
-        walk = walk_payload(data)
+        walk = walk_payload(data, most_metrics)
         if walk is None:
             check_size(data, _UNFRAMED_BYTES)
             return _read_whole(data)
@@ -253,8 +257,14 @@ def _properties(given: Any) -> dict[str, Value | None]:
         one = _value(value)[0]
         if isinstance(one, str | bytes) and len(one) > PROPERTY_BYTES:
             raise DecodeError(f"property too long: {len(one)}; {PROPERTY_BYTES} are taken")
-        found[text_of(key, NAME_CHARS, "name of a property")] = one
+        found[_property_name(key)] = one
     return found
+
+
+@lru_cache(maxsize=512)
+def _property_name(raw: bytes) -> str:
+    """Births say the same few names thousands of times."""
+    return text_of(raw, NAME_CHARS, "name of a property")
 
 
 def _metric(

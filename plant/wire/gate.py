@@ -41,10 +41,10 @@ def check_size(data: bytes, most: int) -> None:
         raise DecodeError(f"too large: {len(data)} bytes; {most} are taken")
 
 
-def check_count(metrics: int) -> None:
+def check_count(metrics: int, most: int = METRICS) -> None:
     """Refuse a message of too many metrics."""
-    if metrics > METRICS:
-        raise DecodeError(f"too many metrics: more than {METRICS}")
+    if metrics > most:
+        raise DecodeError(f"too many metrics: more than {most}")
 
 
 def check_head(timestamp: int, seq: int | None) -> None:

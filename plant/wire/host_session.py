@@ -30,7 +30,7 @@ from plant.wire.host_event import (
 from plant.wire.message import Message, Metric, Outgoing
 from plant.wire.node import HEAL_S, HOLD_S, Held, Node
 from plant.wire.ownership import Ownership
-from plant.wire.quota import ASKS, ASKS_S, DEVICES, NODES, Quota
+from plant.wire.quota import ASKS, ASKS_S, DEVICES, MORE_METRICS, NODE_SIGNALS, NODES, Quota
 from plant.wire.topic import NAMESPACE, MessageType, NodeId, Topic, parse_topic
 from plant.wire.walk import payload_time
 
@@ -140,12 +140,15 @@ class HostSession:
     def _on_payload(self, node: Node, topic: Topic, payload: bytes) -> list[HostEvent]:
         """A message of a node; ``DecodeError`` for one that is not taken."""
         most = PAYLOAD_BYTES if node.ours else FOREIGN_BYTES
+        metrics = NODE_SIGNALS
+        if node.ours:
+            metrics = self.ownership.signals_of(node.id) + MORE_METRICS
         if topic.type is not MessageType.NDEATH:
             node.hear(self._mono_s)
             if topic.type is not MessageType.NBIRTH and not node.alive:
                 check_size(payload, most)  # and is not even looked at
                 return self._unknown(node, topic, payload, "not born")
-        message = decode_payload(payload, most)
+        message = decode_payload(payload, most, metrics)
         events: list[HostEvent] = []
         for reason, count in message.unread.items():
             events += self._refuse(topic, f"{reason}: {count} metrics")

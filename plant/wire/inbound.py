@@ -2,7 +2,8 @@
 
 Each lane is bounded by itself, so who floods loses its own messages. Nodes of ours take turns.
 Strangers together get a quarter of the listener's time: what their last messages took is measured,
-and three times as long belongs to the others.
+and three times as long belongs to the others. So it is with a node of ours whose messages are
+heavy (a birth of thousands of signals, or a flood of them).
 """
 
 import time
@@ -21,7 +22,12 @@ _LANES = 64
 """Strangers share so many lanes."""
 _TURN_MESSAGES = 64
 _TURN_BYTES = 1 << 16
+_STRANGERS = "?"
 _REST = 3.0
+_HEAVY_S = 0.05
+"""A node of ours whose messages take more processor time than this at once rests as well."""
+_REST_MOST_S = 1.0
+_LIGHT_BYTES = 1 << 15
 
 
 class _Lane:
@@ -66,17 +72,19 @@ class Inbound:
         limit: int,
         own: Collection[NodeId] | None = None,
         mono_s: Callable[[], float] = time.monotonic,
+        cpu_s: Callable[[], float] = time.thread_time,
     ) -> None:
         self.dropped = 0
         self.arrived = 0
         self._limit = limit
         self._own = None if own is None else {str(node) for node in own}
         self._mono_s = mono_s
+        self._cpu_s = cpu_s
         self._lanes: dict[str, _Lane] = {}
         self._strange: dict[int, _Lane] = {}
         self._strange_bytes = 0
-        self._handed_at: float | None = None
-        self._due = 0.0
+        self._served: tuple[str, float, float] | None = None
+        self._due: dict[str, float] = {}
 
     def put(self, message: Incoming) -> None:
         """A message has arrived; one that is larger than is taken is cut, and refused later."""
@@ -95,6 +103,7 @@ class Inbound:
 
     def _put_strange(self, key: int, message: Incoming) -> None:
         lane = self._strange.setdefault(key, _Lane())
+        self._lanes.setdefault(_STRANGERS, _Lane())  # they wait in line together
         lane.put(message)
         self._strange_bytes += len(message.payload)
         if len(lane.waiting) > STRANGE_MESSAGES:
@@ -107,35 +116,56 @@ class Inbound:
         self.dropped += 1
 
     def take(self) -> list[Incoming]:
-        """The next messages, either of ours or of strangers; none where nobody's turn is now."""
+        """The next messages of one lane; none where nobody's turn is now."""
         now = self._mono_s()
-        if self._handed_at is not None:  # strangers' messages have been dealt with
-            self._due = now + _REST * (now - self._handed_at)
-            self._handed_at = None
-        elif self._strange and now >= self._due:
-            self._handed_at = now
-            return self._strange_turn()
-        messages: list[Incoming] = []
-        for sender in list(self._lanes):
-            lane = self._lanes[sender]
-            messages += lane.turn()
-            if not lane.waiting:
-                del self._lanes[sender]
+        self._settle(now)
+        for sender in self._lanes:
+            if self._due.get(sender, 0.0) <= now:
+                messages = self._turn(sender)
+                if sender == _STRANGERS or self._may_be_heavy(messages):
+                    self._served = sender, now, self._cpu_s()
+                return messages
+        return []
+
+    def _turn(self, sender: str) -> list[Incoming]:
+        """What a lane may have at once; it goes behind the others."""
+        lane = self._lanes.pop(sender)
+        if sender != _STRANGERS:
+            messages = lane.turn()
+            if lane.waiting:
+                self._lanes[sender] = lane
+            return messages
+        key = next(iter(self._strange))
+        one = self._strange.pop(key)
+        messages = one.turn()
+        self._strange_bytes -= sum(len(m.payload) for m in messages)
+        if one.waiting:
+            self._strange[key] = one
+        if self._strange:
+            self._lanes[sender] = lane
         return messages
 
-    def _strange_turn(self) -> list[Incoming]:
-        """Of the lane that waits longest; it goes behind the others."""
-        key = next(iter(self._strange))
-        lane = self._strange.pop(key)
-        messages = lane.turn()
-        self._strange_bytes -= sum(len(m.payload) for m in messages)
-        if lane.waiting:
-            self._strange[key] = lane
-        return messages
+    def _may_be_heavy(self, messages: list[Incoming]) -> bool:
+        return self._own is not None and sum(len(m.payload) for m in messages) > _LIGHT_BYTES
+
+    def _settle(self, now: float) -> None:
+        """What was handed out is dealt with: how long its sender rests for that."""
+        if self._served is None:
+            return
+        sender, begun, cpu = self._served
+        self._served = None
+        took = now - begun
+        if sender == _STRANGERS:
+            self._due[sender] = now + _REST * took
+        elif self._cpu_s() - cpu > _HEAVY_S:
+            self._due[sender] = now + min(_REST * took, _REST_MOST_S)
 
     def wait_s(self) -> float | None:
-        """Until strangers' turn, None where nothing of them waits."""
-        return max(0.0, self._due - self._mono_s()) if self._strange else None
+        """Until it is somebody's turn, None where nothing waits."""
+        if not self._lanes:
+            return None
+        now = self._mono_s()
+        return max(0.0, min(self._due.get(sender, 0.0) for sender in self._lanes) - now)
 
 
 def _sender(topic: str) -> str:

@@ -4,6 +4,7 @@ A topic says who speaks; whether somebody else can speak there is the broker's t
 node may say under its own name is decided here, for every process that listens.
 """
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
@@ -12,6 +13,7 @@ from plant.model.plant import ANALYTICS, PUBLISHERS, TWIN, Plant
 from plant.model.signal import Origin
 from plant.model.unit import known_units
 from plant.wire.foreign import Foreign
+from plant.wire.gate import METRICS
 from plant.wire.topic import NodeId
 
 STATEMENTS = frozenset({"reason", "product", "mode"})
@@ -61,6 +63,7 @@ class Ownership:
         self.foreign = Foreign((), known_units()) if foreign is None else foreign
         self._signals = signals
         self._assets = assets
+        self._count = Counter(signals.values())
         self._former = {old: new for old, new in former.items() if old not in signals}
 
     @classmethod
@@ -94,6 +97,10 @@ class Ownership:
         path = f"{device if device is not None else node.node}/{metric}"
         path = self._former.get(path, path)
         return path if self._may_tell(node.node, path) else None
+
+    def signals_of(self, node: NodeId) -> int:
+        """How many signals a node of ours has; as many as it likes where no signal is known."""
+        return self._count[node.node] if self._signals else METRICS
 
     def planned(self, path: str) -> bool:
         """Whether plant.yaml has this signal."""

@@ -17,6 +17,8 @@ SIGNALS = 50_000
 """So many signals one strange node, and all of them together, may bring into the table."""
 OWN_SIGNALS = 20_000
 """So many a node of ours may bring that plant.yaml does not name: its own file may be newer."""
+MORE_METRICS = 4_000
+"""A message of a node of ours may have so many metrics beyond its signals in plant.yaml."""
 DEVICES = 2_000
 """Devices of one node, ours too."""
 HELD_BYTES = 128 << 10

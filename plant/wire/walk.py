@@ -8,7 +8,7 @@ them.
 from dataclasses import dataclass, field
 
 from plant.errors import DecodeError
-from plant.wire.gate import METRIC_BYTES, TIME_LAST, check_count
+from plant.wire.gate import METRIC_BYTES, METRICS, TIME_LAST, check_count
 
 _WINDOW = 2048
 """A run is looked for over this many metrics at a time, so hostile framing stays linear."""
@@ -41,7 +41,7 @@ class Walk:
     pieces: list[Piece] = field(default_factory=list)
 
 
-def walk_payload(data: bytes) -> Walk | None:
+def walk_payload(data: bytes, most_metrics: int = METRICS) -> Walk | None:
     """The top level, None where its framing is not plain; ``DecodeError`` for too much in it."""
     found = Walk()
     at, end = 0, len(data)
@@ -50,6 +50,7 @@ def walk_payload(data: bytes) -> Walk | None:
             tag = data[at]
             if tag == 0x12:
                 at = _metrics(data, at, found)
+                check_count(found.count, most_metrics)
             elif tag == 0x08:
                 found.timestamp, at = _varint(data, at + 1)
             elif tag == 0x18:
@@ -118,7 +119,6 @@ def _metrics(data: bytes, at: int, walk: Walk) -> int:
         length, body = _varint(data, at + 1)
         if length > METRIC_BYTES:
             raise DecodeError(f"metric too large: {length} bytes; {METRIC_BYTES} are taken")
-        check_count(walk.count)
         walk.pieces.append(Piece(walk.count, 1, 0, at, body + length))
         walk.count += 1
         return body + length
@@ -136,5 +136,4 @@ def _metrics(data: bytes, at: int, walk: Walk) -> int:
         at += found * stride
     walk.pieces.append(Piece(walk.count, count, stride, start, at))
     walk.count += count
-    check_count(walk.count)
     return at

@@ -16,11 +16,12 @@ from plant.wire import sparkplug_b_pb2 as pb
 from plant.wire.birth import BD_SEQ
 from plant.wire.decode import decode_payload
 from plant.wire.edge_session import EdgeSession, parse_state
-from plant.wire.gate import METRICS, RECORD_BYTES, TEXT_BYTES, TIME_LAST
+from plant.wire.gate import RECORD_BYTES, TEXT_BYTES, TIME_LAST
 from plant.wire.host_event import Born, Data, Died, HostEvent, RebirthWanted, Refused
 from plant.wire.host_session import HostSession
 from plant.wire.message import Ack
-from plant.wire.quota import ASKS, HELD_BYTES, NODE_SIGNALS, NODES, SIGNALS
+from plant.wire.ownership import Ownership
+from plant.wire.quota import ASKS, HELD_BYTES, MORE_METRICS, NODE_SIGNALS, NODES, SIGNALS
 from plant.wire.record import decode_record, encode_event
 from plant.wire.request import Reply, Request
 from plant.wire.topic import NodeId, parse_topic
@@ -348,8 +349,18 @@ def test_a_birth_of_too_many_metrics_is_refused_before_they_are_read() -> None:
         payload.metrics.add(name=f"m{i}", alias=i, datatype=pb.Double, double_value=1.0)
     (refused,) = hearing.hear("NBIRTH", payload)
     assert isinstance(refused, Refused)
-    assert refused.reason == f"too many metrics: more than {METRICS}"
+    assert refused.reason == f"too many metrics: more than {NODE_SIGNALS}"
     assert len(hearing.host.table) == 0
+
+
+def test_a_node_of_ours_has_its_signals_and_some_more() -> None:
+    hearing = Hearing()
+    owned = Ownership("g", ["edge1"], {f"edge1/m{i}": "edge1" for i in range(6000)})
+    hearing.host = HostSession("g", ("edge1",), SignalTable(), ownership=owned)
+    for count, taken in ((6000 + MORE_METRICS + 1, False), (6000 + MORE_METRICS, True)):
+        raw = some_metrics(0, count).SerializeToString()
+        events = hearing.host.on_message("spBv1.0/g/NBIRTH/edge1", raw, hearing.mono)
+        assert any(isinstance(e, Born) for e in events) == taken
 
 
 def some_metrics(first: int, count: int) -> pb.Payload:
@@ -361,14 +372,15 @@ def some_metrics(first: int, count: int) -> pb.Payload:
 
 def test_strangers_bring_so_many_signals_and_no_more() -> None:
     hearing = Hearing()
-    (refused,) = hearing.hear("NBIRTH", some_metrics(0, NODE_SIGNALS + 1))
-    assert isinstance(refused, Refused)
     for node in range(6):
         hearing.hear("NBIRTH", some_metrics(0, NODE_SIGNALS), f"n{node}")
     assert len(hearing.host.table) == SIGNALS
-    assert hearing.host.refused == 2
+    assert hearing.host.refused == 1
     hearing.hear("NBIRTH", some_metrics(0, NODE_SIGNALS), "n1")  # what it had before is its own
-    assert hearing.host.refused == 2
+    assert hearing.host.refused == 1
+    (refused,) = hearing.hear("DBIRTH", some_metrics(0, 1), "n1/d")
+    assert isinstance(refused, Refused)
+    assert refused.reason.startswith(f"too many signals: {NODE_SIGNALS + 1}")
 
 
 def test_strange_nodes_without_end_are_forgotten_and_ours_never() -> None:

@@ -13,7 +13,7 @@ class Lanes:
 
     def __init__(self, limit: int = 8192) -> None:
         self.mono = 10.0
-        self.inbound = Inbound(limit, OWN, lambda: self.mono)
+        self.inbound = Inbound(limit, OWN, lambda: self.mono, lambda: self.mono)
 
     def put(self, node: str, count: int = 1, size: int = 10, group: str = "g") -> None:
         for _ in range(count):
@@ -30,7 +30,7 @@ def test_each_of_our_nodes_has_its_turn_however_much_another_sends() -> None:
     lanes = Lanes()
     lanes.put("edge2", 5000)
     lanes.put("edge1", 3)
-    first = lanes.take()
+    first = lanes.take() + lanes.take()
     assert first.count("edge1") == 3
     assert first.count("edge2") < 100
 
@@ -47,16 +47,27 @@ def test_a_node_that_floods_loses_its_own_messages_alone() -> None:
 def test_strangers_get_a_quarter_of_the_time() -> None:
     lanes = Lanes()
     lanes.put("stranger", 400, 1 << 10)
-    lanes.put("edge1", 400, 1 << 10)
+    lanes.put("edge1", 640, 1 << 10)
     assert set(lanes.take(cost_s=0.1)) == {"stranger"}
     begun, own = lanes.mono, 0
     while lanes.mono < begun + 0.29:
         served = lanes.take(cost_s=0.01)
         assert "stranger" not in served
         own += len(served)
-    assert own == 400
+    assert own == 640
     lanes.mono = begun + 0.31
     assert set(lanes.take()) == {"stranger"}
+
+
+def test_a_node_of_ours_whose_messages_are_heavy_rests() -> None:
+    lanes = Lanes()
+    lanes.put("edge2", 5, 1 << 20)
+    assert lanes.take(cost_s=0.2) == ["edge2"]
+    lanes.put("edge1", 3)
+    assert lanes.take(cost_s=0.01) == ["edge1"] * 3
+    assert lanes.take() == [], "its turn comes after three times as long"
+    lanes.mono += 0.6
+    assert lanes.take() == ["edge2"]
 
 
 def test_strangers_are_served_where_nobody_else_speaks() -> None:
