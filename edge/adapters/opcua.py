@@ -79,8 +79,8 @@ class OpcUa(BaseModel):
     """An OPC UA server, read through one subscription.
 
     Values come with the server's SourceTimestamp and StatusCode. The first certificate a server
-    shows is kept in the edge's folder and no other is accepted, unless ``server_certificate`` names
-    one; our own is made there at the first start.
+    proves to be its own is kept in the edge's folder and no other is accepted, unless
+    ``server_certificate`` names one; our own is made there at the first start.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
