@@ -271,6 +271,7 @@ class MeterLine:
             await asyncio.sleep(pipe.sent_at + min(_ANSWER_S, question.wait_s) - now)
         elif now < self._doubted_until:
             await asyncio.sleep(_DOUBT_S)
+        await _look()
         first, last = pipe.answers[0].frame, pipe.answers[-1].frame
         same = all(heard.frame.data == first.data for heard in pipe.answers)
         follows = pipe.answers[-1].at - pipe.sent_at >= question.early_s
@@ -286,8 +287,7 @@ class MeterLine:
         loop = asyncio.get_running_loop()
         if loop.time() < self._late_until:
             await asyncio.sleep(self._late_until - loop.time())
-        for _ in range(2):  # turns of the loop in which what the socket holds is read
-            await asyncio.sleep(0)
+        await _look()
         if not pipe.unasked_bytes:
             return
         self._note(pipe)
@@ -345,6 +345,12 @@ class MeterLine:
     async def close(self) -> None:
         """Close the connection; the transport is gone when this returns."""
         self._drop()
+        await asyncio.sleep(0)
+
+
+async def _look() -> None:
+    """Let the loop turn, so that what the socket holds is read."""
+    for _ in range(2):
         await asyncio.sleep(0)
 
 
