@@ -54,7 +54,9 @@ class NamedStates:
         wrong = ~whole | (self._keys[place] != key)
         if wrong.any():
             none[asked] = wrong
-            for one, number in set(zip(at[wrong].tolist(), given[wrong].tolist(), strict=True)):
+            for one, number in dict.fromkeys(
+                zip(at[wrong].tolist(), given[wrong].tolist(), strict=True)
+            ):
                 self._tell(one, number)
         return none
 
