@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from plant.flow.talk import Talks
 from simulators.link import Link
 
 BITS_A_BYTE = 11
@@ -74,10 +75,11 @@ class SerialLine:
         self._busy = asyncio.Lock()
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
+        self._talks = Talks("serial line", self._serve)
 
     async def open(self, host: str = "127.0.0.1", port: int = 0) -> None:
         """Listen; port 0 takes a free one."""
-        self._server = await asyncio.start_server(self._serve, host, port, limit=4096)
+        self._server = await asyncio.start_server(self._talks, host, port, limit=4096)
 
     @property
     def port(self) -> int:
@@ -92,6 +94,7 @@ class SerialLine:
         if self._server is not None:
             self._server.close()
             self.cut()
+            await self._talks.end()
             await self._server.wait_closed()
             self._server = None
 

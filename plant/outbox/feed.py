@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 from plant.errors import Unavailable
 from plant.flow.clock import Clock
+from plant.flow.talk import Talks
 from plant.wire.birth import DeviceBirth, MetricBirth
 from plant.wire.edge_session import EdgeSession
 from plant.wire.message import Outgoing
@@ -76,8 +77,9 @@ class Feed:
     @asynccontextmanager
     async def serve(self, port: int, host: str = "127.0.0.1") -> AsyncIterator[int]:
         """Listen while the context lasts; gives the port (0 asks for a free one)."""
+        talks = Talks(f"{self._node}: feed", self._talk)
         try:
-            server = await asyncio.start_server(self._talk, host, port)
+            server = await asyncio.start_server(talks, host, port)
         except OSError as error:
             text = f"the OPC UA feed cannot listen on {host}:{port}: {error.strerror}"
             raise Unavailable(text) from error
@@ -87,6 +89,7 @@ class Feed:
             server.close()
             for reader in list(self._readers):
                 self._cut(reader)
+            await talks.end()
             await server.wait_closed()
 
     def data(self, device: str, metrics: bytes) -> None:
