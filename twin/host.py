@@ -39,7 +39,7 @@ from plant.wire.refusal import Refusals, one_line
 from plant.wire.topic import NodeId
 from twin.birth import Births, series_of
 from twin.declared import Declared
-from twin.intake import COMMIT_SAMPLES, Intake
+from twin.intake import COMMIT_SAMPLES, QUEUE_SAMPLES, Intake
 from twin.recorded import Recorded
 
 log = logging.getLogger("kaikou.twin")
@@ -166,15 +166,20 @@ class Host:
                 case Died(_, _, signals):
                     self.live.mark(signals, StatusCode.BadNoCommunication)
                 case Born():
-                    gap = self._births.take(event)
-                    if gap is not None:
-                        self.intake.record(gap)
+                    self._born(event)
                 case SequenceGap():
                     self.intake.gap(event)
                     self._wake.set()
                 case Refused():
                     self.refusals.take(event.node, event.reason)
         return answers
+
+    def _born(self, event: Born) -> None:
+        if event.announced:
+            self._asked.discard(event.node)
+        gap = self._births.take(event)
+        if gap is not None:
+            self.intake.record(gap)
 
     def _ask(self, node: NodeId, reason: str) -> None:
         """Say once until it is born that a node is asked for its births."""
@@ -190,11 +195,11 @@ class Host:
         event = doubted(event, self._clock)
         if event.live:
             self.live.update(event.samples)
-        dropped = self.intake.count.dropped_samples
+        dropped = self.intake.count.dropped_rows
         queued = self.intake.data(event)
-        if self.intake.count.dropped_samples > dropped:
+        if self.intake.count.dropped_rows > dropped:
             self._lag.down("it does not keep up; what is dropped comes again")
-        elif queued:
+        elif queued and self.intake.queued < QUEUE_SAMPLES // 2:
             self._lag.up()
         if queued and self.intake.queued >= COMMIT_SAMPLES:
             self._wake.set()

@@ -12,7 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from plant.flow.port import Commit, Mark
+from plant.flow.rate import Rate
 from plant.flow.sample import Gap, SampleBatch
+from plant.wire.gate import RUNS
 from plant.wire.host_event import Data, RunsAnnounced, SequenceGap
 from plant.wire.message import Ack, Outgoing, Row
 from plant.wire.topic import NodeId, ack_topic
@@ -23,6 +25,10 @@ FOREIGN_SAMPLES = QUEUE_SAMPLES // 4
 """So full the queue may be for nodes that promise nothing; the rest is for our own."""
 COMMIT_SAMPLES = 50_000
 """Most samples of one commit; a row is never parted."""
+NEW_RUNS, NEW_RUNS_S = 600, 600.0
+"""So many runs of one node begin in so many seconds: each keeps a mark for a month."""
+GAP_COMMITS = 100
+_LOSERS = 1024
 _OTHER_COST = 64
 """What a text, a waveform or an event counts for in the bounds, in samples."""
 
@@ -63,11 +69,15 @@ class _Entry:
 
 @dataclass(slots=True)
 class _Lost:
-    """Samples of a foreign edge that found no room, until a gap record tells of them."""
+    """Samples of a foreign edge that found no room, until a gap record tells of them.
+
+    That is not before so many commits: one record stands for many losses.
+    """
 
     samples: int = 0
     first: int = 0
     last: int = 0
+    not_before: int = 0
 
     def add(self, samples: SampleBatch) -> None:
         if not len(samples):
@@ -90,6 +100,7 @@ class Intake:
     _named: dict[NodeId, list[str]] = field(default_factory=dict)
     _queue: deque[_Entry] = field(default_factory=deque)
     _queued: int = 0
+    _begun: dict[NodeId, Rate] = field(default_factory=dict)
     _lost: dict[NodeId, _Lost] = field(default_factory=dict)
     _flight: list[_Entry] = field(default_factory=list)
 
@@ -123,7 +134,7 @@ class Intake:
         for run in event.runs.runs:
             key = (event.node, run.run)
             mine = self.held.get(key, 0)
-            if run.acked > mine:
+            if run.acked > mine and self._may_begin(key):
                 gaps.append(
                     Gap(
                         str(event.node),
@@ -154,7 +165,7 @@ class Intake:
         if row.offset <= held:
             self.count.again += 1
             return False
-        if row.after > held:
+        if row.after > held or not self._may_begin(key):
             self.count.not_next += 1
             return False
         if self._full():
@@ -165,20 +176,31 @@ class Intake:
         named = self._named.setdefault(event.node, [])
         if row.run not in named:
             named.append(row.run)
+            del named[:-RUNS]
         self._put(_Entry(event, (), ((key, row.offset),)))
         self.count.rows += 1
         return True
 
+    def _may_begin(self, key: RunKey) -> bool:
+        """Whether a run is known, or its node did not begin too many of late."""
+        if key in self.held:
+            return True
+        return self._begun.setdefault(key[0], Rate(NEW_RUNS, NEW_RUNS_S)).take()
+
     def _foreign(self, event: Data) -> bool:
         lost = self._lost.get(event.node)
+        if lost is not None and not lost.samples:
+            lost = None
         if self._queued >= FOREIGN_SAMPLES:
+            if event.node not in self._lost and len(self._lost) >= _LOSERS:
+                self._lost.clear()
             self._lost.setdefault(event.node, _Lost()).add(event.samples)
             self.count.dropped_samples += len(event.samples)
             return False
         gaps = []
-        if lost is not None:
+        if lost is not None and self.count.commits >= lost.not_before:
             gaps = [Gap(str(event.node), lost.first, lost.last, lost.samples, LAGGED)]
-            del self._lost[event.node]
+            self._lost[event.node] = _Lost(not_before=self.count.commits + GAP_COMMITS)
         self._put(_Entry(event, gaps))
         return True
 

@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from plant.errors import DecodeError
 from plant.flow.status import StatusCode
 from plant.model.signal import Label, Signal, SignalKind
 from plant.wire.codec import Metric, Value
+from plant.wire.gate import INT64_LAST
 
 REBIRTH = "Node Control/Rebirth"
 BD_SEQ = "bdSeq"
@@ -148,6 +150,25 @@ class DeviceBirth:
     device: str
     metrics: Sequence[MetricBirth]
     dead: bool = False
+
+
+def bd_seq_of(metrics: Sequence[Metric]) -> int | None:
+    """The bdSeq metric of a birth or death, None where it has none.
+
+    Raises
+    ------
+    DecodeError
+        It is no whole number, or none of 64 bits.
+    """
+    for metric in metrics:
+        if metric.name != BD_SEQ:
+            continue
+        given = metric.value
+        # no comparison holds for NaN
+        if isinstance(given, (int, float)) and 0 <= given <= INT64_LAST and given % 1 == 0:
+            return int(given)
+        raise DecodeError(f"bdSeq out of range: {given!r:.40}")
+    return None
 
 
 def refuse_duplicates(metrics: Sequence[Metric]) -> str | None:

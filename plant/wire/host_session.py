@@ -12,12 +12,12 @@ from plant.errors import DecodeError
 from plant.flow.live import SignalTable
 from plant.flow.rate import Rate
 from plant.wire.alias import Scope, UnknownAliasError
-from plant.wire.birth import BD_SEQ, REBIRTH, DataType, refuse_duplicates
+from plant.wire.birth import REBIRTH, DataType, bd_seq_of, refuse_duplicates
 from plant.wire.codec import encode_named, encode_payload
 from plant.wire.crowd import make_room
 from plant.wire.decode import decode_payload
 from plant.wire.delivery import deliver
-from plant.wire.gate import FOREIGN_BYTES, INT64_LAST, PAYLOAD_BYTES, check_size
+from plant.wire.gate import FOREIGN_BYTES, PAYLOAD_BYTES, check_size
 from plant.wire.host_event import (
     Born,
     Data,
@@ -36,6 +36,7 @@ from plant.wire.walk import payload_time
 
 _UNFIT = 20
 """Of a birth so many metrics are told that do not fit plant.yaml."""
+_STATE = f"{NAMESPACE}/STATE/"
 REBORN_S = 5.0
 """After NBIRTH a device that was alive and is not born again within this is dead."""
 
@@ -111,6 +112,7 @@ class HostSession:
         """
         parsed = parse_topic(topic)
         if parsed is None or retain or parsed.type in (MessageType.NCMD, MessageType.DCMD):
+            self.refused += parsed is None and not topic.startswith(_STATE)
             return []
         self._mono_s = mono_s
         events: list[HostEvent] = []
@@ -192,7 +194,7 @@ class HostSession:
         self._check_birth(node, topic, message)
         if message.seq != 0:
             raise DecodeError(f"NBIRTH with seq {message.seq} instead of 0")
-        bd_seq = _bd_seq(message)
+        bd_seq = bd_seq_of(message.metrics)
         events: list[HostEvent] = []
         if node.missing and not node.announced:
             events += node.losses.tell(node.close_gap(), self._mono_s)
@@ -257,7 +259,7 @@ class HostSession:
             raise DecodeError(refusal)
 
     def _node_death(self, node: Node, message: Message) -> list[HostEvent]:
-        bd_seq = _bd_seq(message)
+        bd_seq = bd_seq_of(message.metrics)
         unsigned = bd_seq is None and not node.ours  # wills of some strangers
         if not node.alive or not (unsigned or bd_seq == node.bd_seq):
             return []
@@ -329,19 +331,6 @@ def _not_its_own(device: str, refused: Sequence[str]) -> str:
     shown = ", ".join(f"{device}/{name}"[:80] for name in refused[:3])
     more = f" and {len(refused) - 3} more" if len(refused) > 3 else ""
     return f"plant.yaml gives {shown}{more} to another node"
-
-
-def _bd_seq(message: Message) -> int | None:
-    """The bdSeq metric of a birth or death, None where it has none."""
-    for metric in message.metrics:
-        if metric.name != BD_SEQ:
-            continue
-        given = metric.value
-        # no comparison holds for NaN
-        if isinstance(given, (int, float)) and 0 <= given <= INT64_LAST and given % 1 == 0:
-            return int(given)
-        raise DecodeError(f"bdSeq out of range: {given!r:.40}")
-    return None
 
 
 def rebirth_command(node: NodeId, now: int) -> Outgoing:

@@ -90,6 +90,8 @@ class Inbound:
         """A message has arrived; one that is larger than is taken is cut, and refused later."""
         self.arrived += 1
         sender = "" if self._own is None else _sender(message.topic)
+        if message.retain and "/" in sender:
+            return  # what a broker kept of a node says nothing of now
         if self._own is not None and "/" in sender and sender not in self._own:
             self._put_strange(hash(sender) % _LANES, _cut(message, FOREIGN_BYTES))
             return

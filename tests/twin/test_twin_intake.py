@@ -112,6 +112,28 @@ def test_a_stranger_that_finds_no_room_leaves_a_gap_record(intake, monkeypatch):
     assert (gap.edge, gap.first, gap.last, gap.samples, gap.reason) == ("x/f", 30, 40, 2, LAGGED)
 
 
+def test_one_gap_record_stands_for_many_losses_of_a_stranger(intake, monkeypatch):
+    monkeypatch.setattr(module, "FOREIGN_SAMPLES", 1)
+    gaps = []
+    for time in range(300):
+        intake.data(foreign(2 * time))
+        intake.data(foreign(2 * time + 1))
+        gaps += intake.take().gaps
+        intake.committed(0)
+    assert 2 <= len(gaps) <= 4
+    assert sum(gap.samples for gap in gaps) >= 200
+
+
+def test_a_node_begins_so_many_runs_and_no_more(intake):
+    taken = [intake.data(row(1, run=f"r{n}")) for n in range(2000)]
+    assert sum(taken) == module.NEW_RUNS
+    assert intake.data(row(1, node=NodeId("g", "edge2"))), "others go on"
+    assert intake.data(row(2, run="r0")), "and so does what had begun"
+    claims = [(f"x{n}", 5, 9) for n in range(100)]
+    intake.announced(announce("x0", *claims))
+    assert len(intake.held) == module.NEW_RUNS + 1
+
+
 def test_strangers_leave_room_for_rows_of_ours(intake):
     assert intake.data(foreign(10, samples=module.FOREIGN_SAMPLES))
     assert not intake.data(foreign(20))

@@ -337,6 +337,9 @@ def test_a_state_out_of_bounds_is_none(timestamp: str) -> None:
 )
 def test_an_id_that_people_cannot_read_is_no_id(topic: str) -> None:
     assert parse_topic(topic) is None
+    hearing = Hearing()
+    assert hearing.host.on_message(topic, b"", hearing.mono) == []
+    assert hearing.host.refused == 1
 
 
 # ---------------------------------------------------------------------------------------- quotas

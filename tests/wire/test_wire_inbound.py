@@ -107,6 +107,15 @@ def test_a_message_larger_than_anybody_takes_is_not_kept_whole() -> None:
     assert len(message.payload) == FOREIGN_BYTES + 1
 
 
+def test_what_a_broker_kept_of_a_node_takes_no_room() -> None:
+    inbound = Inbound(100, OWN)
+    for node in ("edge1", "stranger"):
+        inbound.put(Incoming(f"spBv1.0/g/NBIRTH/{node}", b"x", retain=True))
+    inbound.put(Incoming("spBv1.0/STATE/kaikou", b"x", retain=True))
+    assert [m.topic for m in inbound.take()] == ["spBv1.0/STATE/kaikou"]
+    assert inbound.take() == []
+
+
 def test_commands_and_acknowledgements_do_not_crowd_each_other_out() -> None:
     inbound = Inbound(100, ())
     inbound.put(Incoming("kaikou/ack/g/edge1", b"ack"))
