@@ -65,7 +65,9 @@ def content(data: Any) -> tuple[float | str, int, str]:
     NaN and Bad where the server gave nothing, or nothing that is one number.
     """
     status = status_of(data)
-    value = _plain(data.Value.Value) if data.Value is not None else None
+    value = data.Value.Value if data.Value is not None else None
+    if not isinstance(value, (float, int, str)):
+        value = _plain(value)
     if status & 0x8000_0000:
         return _NAN, status, ""
     if isinstance(value, str):

@@ -57,7 +57,9 @@ def test_the_road_loses_nothing(broker: str, need: Callable[[str], str]) -> None
     assert not told["asyncua_in_edge"]
 
 
-@pytest.mark.parametrize(("target", "count"), [("modbus", 200), ("dlt645", 200), ("outbox", 60)])
+@pytest.mark.parametrize(
+    ("target", "count"), [("modbus", 200), ("dlt645", 200), ("opcua", 3), ("outbox", 60)]
+)
 def test_spoiled_answers_end_nothing_and_are_not_taken(target: str, count: int) -> None:
     told = bench("fuzz", "--target", target, "--count", count)
     assert told["targets"][target]["cases"] >= count

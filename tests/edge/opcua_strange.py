@@ -81,14 +81,3 @@ def at_most(count: int, sizes: list[int]) -> Callable[[Any], None]:
         session.create_monitored_items = limited
 
     return change
-
-
-def fewer(session: Any) -> None:
-    """A session that answers for two items at the most."""
-    create = session.create_monitored_items
-
-    async def answered(params: Any) -> Any:
-        params.ItemsToCreate = params.ItemsToCreate[:2]
-        return await create(params)
-
-    session.create_monitored_items = answered

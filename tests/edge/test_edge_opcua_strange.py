@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from asyncua.server.internal_subscription import InternalSubscription
 from edge.adapters import opcua_session, opcua_subscription
 from edge.adapters.opcua import NodePoint, OpcUa
 from edge.clock import EdgeClock
+from edge.filter import Filter
 from edge.runner import Read, Runner
 from edge.scaling import Scaling
 from edge.source import Session
@@ -20,7 +23,7 @@ from plant.errors import Unavailable
 from plant.flow.clock import UtcClock
 from plant.flow.status import StatusCode
 from plant.model.signal import Label, Signal, SignalKind
-from tests.edge.opcua_strange import Strange, at_most, fewer, lab, strange
+from tests.edge.opcua_strange import Strange, at_most, lab, strange
 from tests.edge.opcua_support import PASSWORD, serving, trust
 
 ua: Any = _ua
@@ -32,12 +35,14 @@ def points(count: int) -> list[NodePoint]:
     return [NodePoint(node=f"ns=2;s=n{at}") for at in range(count)]
 
 
-def a_runner(source: OpcUa, at: Sequence[NodePoint], folder: Path) -> Runner:
-    signals = [
-        Signal(f"m/n{i}", "m", f"n{i}", Label("", ""), SignalKind.MEASUREMENT)
-        for i in range(len(at))
+def signals(count: int) -> list[Signal]:
+    return [
+        Signal(f"m/n{i}", "m", f"n{i}", Label("", ""), SignalKind.MEASUREMENT) for i in range(count)
     ]
-    scaling = Scaling(signals, range(len(at)))
+
+
+def a_runner(source: OpcUa, at: Sequence[NodePoint], folder: Path) -> Runner:
+    scaling = Scaling(signals(len(at)), range(len(at)))
     return Runner("m", source, at, scaling, clock=EdgeClock(UtcClock()), folder=folder)
 
 
@@ -96,13 +101,6 @@ async def test_a_server_that_takes_few_nodes_a_call_is_read_in_portions(tmp_path
         sizes.clear()
         async with lab(server.port).open(points(8), UtcClock(), tmp_path):
             assert sizes == [3, 3, 2]
-
-
-async def test_a_server_that_answers_for_fewer_nodes_than_asked(tmp_path: Path) -> None:
-    async with strange(tmp_path, fewer, count=5) as server:
-        await write(server, range(5))
-        async with lab(server.port).open(points(5), UtcClock(), tmp_path) as session:
-            assert await values_of(session, 5) == [0, 1, 2, 3, 4]
 
 
 async def test_a_subscription_that_never_reports_is_replaced(
@@ -171,18 +169,29 @@ async def test_after_a_restart_only_what_the_new_session_says_is_good(tmp_path: 
             await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_a_quiet_source_is_vouched_for_again_and_again(tmp_path: Path) -> None:
-    async with strange(tmp_path) as server:
-        await write(server, [12.5, 1.0, 2.0])
-        async with lab(server.port).open(points(3), UtcClock(), tmp_path) as session:
-            assert await values_of(session, 3) == [1.0, 2.0, 12.5]
-            times: list[int] = []
-            async with asyncio.timeout(20):
-                while len(times) < 2:
-                    answer = await session.read()
-                    assert not len(answer.samples)
-                    times += [answer.vouched] if answer.vouched is not None else []
-            assert times[1] - times[0] < 10_000
+async def test_a_quiet_source_is_repeated_at_max_interval(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opcua_subscription, "_ALIVE_S", 0.2)
+    async with strange(tmp_path, count=2) as server:
+        await write(server, [12.5, 1.0])
+        runner = a_runner(lab(server.port), points(2), tmp_path)
+        often = [replace(signal, max_interval=1.5) for signal in signals(2)]
+        reported = Filter(often)
+        task = asyncio.create_task(runner.run())
+        times: list[int] = []
+        try:
+            async with asyncio.timeout(30):
+                while len(times) < 4:
+                    read = await anext(aiter(runner.answers))
+                    rows = reported.report(read.batch)
+                    assert set(rows.status.tolist()) <= {0}
+                    times += rows.source_time[rows.value == 12.5].tolist()
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        assert all(b - a >= 1_500 for a, b in pairwise(times[1:]))
+        assert times[-1] <= UtcClock().now()
 
 
 @pytest.mark.filterwarnings(  # asyncua's server forgets to await what would tell us
