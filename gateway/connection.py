@@ -3,8 +3,9 @@
 A connection *waits* while the gateway has no whole request of it: in the TLS handshake, in the
 middle of a head or a body, between two requests. It waits ``WAIT_S`` at most. Where there are
 too many, the one that has waited longest makes room, so who fills the gateway with half-sent
-requests loses his own, and a whole request is always let in. Who does not read what he asked for
-is cut off after ``STALL_S`` without progress.
+requests loses his own, and a whole request is always let in. Those that had an answer before (a
+browser's, between two requests) and those that had none are two rows; the longer row gives.
+Who does not read what he asked for is cut off after ``STALL_S`` without progress.
 """
 
 import asyncio
@@ -22,8 +23,8 @@ MOST_EACH = 256
 MOST = 1_000
 SPARE = 200
 """Descriptors that are not connections: files, the broker, the historian."""
-BURST = 64
-"""So many are accepted before the loop does something else."""
+BURST = 8
+"""So many are accepted before the loop reads what others sent, which may have made them whole."""
 
 
 @dataclass(eq=False, slots=True)
@@ -41,11 +42,25 @@ class Connection:
 
 @dataclass(eq=False, slots=True)
 class Peer:
-    """One address: its connections, and of these the waiting ones, longest first."""
+    """One address: its connections, and of these the waiting ones, longest first.
+
+    ``new``: no answer yet; ``idle``: answered before.
+    """
 
     name: str
     all: set[Connection] = field(default_factory=set)
-    waiting: dict[Connection, None] = field(default_factory=dict)
+    new: dict[Connection, None] = field(default_factory=dict)
+    idle: dict[Connection, None] = field(default_factory=dict)
+
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return len(self.new) + len(self.idle)
+
+    def forget(self, connection: Connection) -> None:
+        """It waits no more."""
+        self.new.pop(connection, None)
+        self.idle.pop(connection, None)
 
 
 class Connections:
@@ -82,7 +97,7 @@ class Connections:
             self.refused += 1
             return False
         while len(self._open) >= self._most:
-            if not self._evict(max(self._peers.values(), key=lambda p: len(p.waiting))):
+            if not self._evict(max(self._peers.values(), key=lambda p: p.waiting)):
                 self.refused += 1
                 return False
         now = self._mono_s()
@@ -90,7 +105,7 @@ class Connections:
         self._peers[name] = peer
         self._open[connection.fd] = connection
         peer.all.add(connection)
-        peer.waiting[connection] = None
+        peer.new[connection] = None
         return True
 
     def of(self, transport: asyncio.BaseTransport) -> Connection | None:
@@ -104,13 +119,13 @@ class Connections:
     def busy(self, connection: Connection) -> None:
         """A whole request is there."""
         connection.since = None
-        connection.peer.waiting.pop(connection, None)
+        connection.peer.forget(connection)
 
     def waits(self, connection: Connection) -> None:
         """The answer is given; the next request may come."""
         if connection.since is None and connection in connection.peer.all:
             connection.since = self._mono_s()
-            connection.peer.waiting[connection] = None
+            connection.peer.idle[connection] = None
 
     def read(self, connection: Connection) -> None:
         """The other end has read something."""
@@ -149,7 +164,7 @@ class Connections:
         if not peer.waiting:
             return False
         self.evicted += 1
-        self._end(next(iter(peer.waiting)))
+        self._end(next(iter(max(peer.new, peer.idle, key=len))))
         return True
 
     def _end(self, connection: Connection) -> None:
@@ -166,7 +181,7 @@ class Connections:
     def _forget(self, connection: Connection) -> None:
         peer = connection.peer
         peer.all.discard(connection)
-        peer.waiting.pop(connection, None)
+        peer.forget(connection)
         if not peer.all:
             self._peers.pop(peer.name, None)
 

@@ -127,6 +127,7 @@ async def run(plant: Plant, ports: Ports) -> None:
         watchers=watchers,
         hashing=Turns(max(1, (os.cpu_count() or 1) // 2), 1, 512, 4),
         shown=frozenset(shown),
+        connections=connections,
     )
     server = Server(_config(state, plant.gateway, connections, certificate))
     try:

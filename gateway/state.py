@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from fastapi import Depends, HTTPException, Request, status
 from starlette.requests import HTTPConnection
 
+from gateway.connection import Connections
 from gateway.history import Asking, History
 from gateway.person import People
 from gateway.role import Person, Right
@@ -41,6 +42,7 @@ class State:
     watchers: Watchers
     hashing: Turns
     shown: frozenset[str]
+    connections: Connections
     refused: Callable[[], int] = lambda: 0
     dropped: Callable[[], int] = lambda: 0
 
@@ -69,7 +71,12 @@ def whoever(connection: HTTPConnection) -> Person | None:
 def asking(request: Request) -> Asking:
     """The historian in the turn of whoever sent a request, for routes behind the log-in."""
     person: Person = request.state.person
-    return Asking(state(request).history, person.name, request.is_disconnected)
+
+    async def gone() -> bool:
+        await request.body()  # the end of the connection is told behind it
+        return await request.is_disconnected()
+
+    return Asking(state(request).history, person.name, gone)
 
 
 def same_origin(connection: HTTPConnection) -> bool:

@@ -54,14 +54,17 @@ class Turns:
         finally:
             self._leave(who)
 
+    def check_room(self, who: str) -> None:
+        """TooMany where no further one of the same may wait."""
+        if len(self._queues.get(who, ())) >= self._wait_each:
+            self.refused += 1
+            raise TooMany(f"{self._wait_each} questions of yours wait already; try again")
+
     async def _wait_for(self, who: str) -> None:
         if not self._queues.get(who) and self._free(who):
             self._running[who] += 1
             return
-        queue = self._queues.get(who, ())
-        if len(queue) >= self._wait_each:
-            self.refused += 1
-            raise TooMany(f"{self._wait_each} questions of yours wait already; try again")
+        self.check_room(who)
         if self.waiting >= self._wait:
             self.refused += 1
             raise Unavailable("too many questions wait; try again")

@@ -91,5 +91,17 @@ class _Collector:
             CounterMetricFamily(
                 "kaikou_history_refused", "questions refused", kaikou.history.refused
             ),
+            GaugeMetricFamily("kaikou_connections", "connections open", len(kaikou.connections)),
+            CounterMetricFamily(
+                "kaikou_connections_evicted", "that made room", kaikou.connections.evicted
+            ),
+            CounterMetricFamily(
+                "kaikou_connections_stalled",
+                "cut off, idle or not read",
+                kaikou.connections.stalled,
+            ),
+            CounterMetricFamily(
+                "kaikou_connections_refused", "not let in", kaikou.connections.refused
+            ),
             CounterMetricFamily("kaikou_live_updates", "live updates", kaikou.live.revision),
         ]

@@ -18,7 +18,7 @@ router = APIRouter(tags=["session"])
 
 DEVICE = "kaikou_device"
 DEVICE_S = 365 * 86_400
-_AGENT = 200
+_AGENT, _ADDRESS = 200, 64
 
 WAIT: dict[int | str, dict[str, object]] = {
     429: {"model": RefusalAnswer, "description": "Failed too often from there; see Retry-After"}
@@ -47,7 +47,7 @@ def _answer(person: Person) -> PersonAnswer:
 
 def _origin(request: Request) -> Origin:
     return Origin(
-        peer_of(request.client.host) if request.client else "",
+        peer_of(request.client.host)[:_ADDRESS] if request.client else "",
         request.cookies.get(DEVICE, ""),
         request.headers.get("user-agent", "")[:_AGENT],
     )
@@ -66,6 +66,8 @@ async def log_in(body: LogIn, request: Request, response: Response) -> PersonAns
     kaikou, origin = state(request), _origin(request)
     if not await _true(kaikou, body.user, body.password, origin):
         raise HTTPException(status.HTTP_401_UNAUTHORIZED, "wrong name or password")
+    if before := request.cookies.get(COOKIE):
+        await run_in_threadpool(kaikou.people.log_out, before)
     token = await run_in_threadpool(kaikou.people.begin, body.user, origin)
     person = kaikou.people.whose(token)
     if person is None:
@@ -79,6 +81,8 @@ async def log_in(body: LogIn, request: Request, response: Response) -> PersonAns
 async def _true(kaikou: State, name: str, password: str, origin: Origin) -> bool:
     """Whether the password is right; 429 while it has to wait, also for too many at once."""
     people = kaikou.people
+    if not origin.device:
+        kaikou.hashing.check_room(origin.address)  # at once: a flood takes no thread from others
     try:
         who = await run_in_threadpool(people.check_wait, name, origin)
         async with kaikou.hashing.turn(who):

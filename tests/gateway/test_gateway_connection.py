@@ -173,6 +173,36 @@ def _pairs(count: int) -> Iterator[tuple[socket.socket, socket.socket]]:
         yield socket.socketpair()
 
 
+def test_who_was_answered_before_gives_way_last_and_not_to_many_of_his_kind() -> None:
+    register = Connections(most=100, each=4)
+    with contextlib.ExitStack() as stack:
+        ours = []
+        for one, other in _pairs(9):
+            ours.append(stack.enter_context(one))
+            stack.enter_context(other)
+
+        def let_in(i: int, answered: bool) -> None:
+            assert register.let_in(ours[i], ("10.0.0.1", 1))
+            if answered:
+                mine = register._open[ours[i].fileno()]
+                register.busy(mine)
+                register.waits(mine)
+
+        def there(i: int) -> bool:
+            return ours[i].fileno() in register._open
+
+        let_in(0, answered=True)
+        for i in range(1, 6):
+            let_in(i, answered=False)
+        assert [there(i) for i in range(6)] == [True, False, False, True, True, True]
+        for i in range(6, 9):
+            let_in(i, answered=True)
+        assert there(8)
+        assert not there(0), "many that were answered give way to others too"
+        for one in ours:
+            register.closed(one.fileno())
+
+
 def test_the_longest_waiting_makes_room_and_never_one_at_work() -> None:
     clock = [0.0]
     register = Connections(most=6, each=3, proxies=["10.0.0.5"], mono_s=lambda: clock[0])

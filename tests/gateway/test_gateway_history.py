@@ -3,6 +3,7 @@
 import asyncio
 import json
 import threading
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,6 +15,7 @@ from gateway.turn import TooMany
 from plant.errors import Unavailable
 from plant.flow.status import StatusCode
 from tests.gateway.conftest import HOUR, Rig
+from tests.wire.broker_support import until
 
 MINUTE = 60_000
 
@@ -221,3 +223,35 @@ async def test_two_hundred_heavy_questions_of_one_viewer_let_another_through(rig
         assert sum(task.done() for task in asked) - done < 100, "not behind all of them"
         codes = {answer.status_code for answer in await asyncio.gather(*asked)}
         assert codes <= {200, 429}
+
+
+async def test_questions_of_a_page_that_was_left_are_not_asked(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released, asked, answer = threading.Event(), [], History._answer
+
+    def held(self: History, question: Callable) -> object:
+        asked.append(question)
+        released.wait(20)
+        return answer(self, question)
+
+    monkeypatch.setattr(History, "_answer", held)
+    query = {"path": "saw/current", "start": rig.now - HOUR, "end": rig.now}
+    async with rig.logged_in("wang") as wang:
+        try:
+            tasks = [asyncio.create_task(wang.get("/api/history", params=query)) for _ in range(40)]
+            await until(lambda: len(asked) == 2, "the first two")
+            text = "kaikou_history_waiting 40.0"
+            async with rig.client() as other:
+                while text not in (await other.get("/metrics")).text:
+                    await asyncio.sleep(0.02)
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+                await asyncio.sleep(0.2)
+                released.set()
+                while "kaikou_history_waiting 0.0" not in (await other.get("/metrics")).text:
+                    await asyncio.sleep(0.02)
+        finally:
+            released.set()
+    assert len(asked) < 10

@@ -183,6 +183,24 @@ async def test_people_change_their_own_password_with_the_present_one(rig: Rig) -
         assert (await elsewhere.get("/api/me")).status_code == 401
 
 
+async def test_a_log_in_ends_the_session_that_the_browser_had(rig: Rig) -> None:
+    async with rig.logged_in("wang") as shared, rig.client() as other:
+        other.cookies.update(shared.cookies)
+        await shared.post("/api/login", json={"user": "li", "password": PASSWORD})
+        assert (await shared.get("/api/me")).json()["name"] == "li"
+        assert (await other.get("/api/me")).status_code == 401
+
+
+async def test_a_flood_of_log_ins_is_refused_before_it_costs_anything(rig: Rig) -> None:
+    async with rig.logged_in("wang") as known, rig.client() as flood:
+        bodies = [{"user": f"n{i}", "password": "guessed-at"} for i in range(60)]
+        asked = [asyncio.create_task(flood.post("/api/login", json=body)) for body in bodies]
+        true = await known.post("/api/login", json={"user": "wang", "password": PASSWORD})
+        assert true.status_code == 200, "a known device has a turn of its own"
+        codes = [answer.status_code for answer in await asyncio.gather(*asked)]
+        assert set(codes) <= {401, 429}
+
+
 async def test_who_knows_a_name_locks_out_nobody(rig: Rig) -> None:
     async with rig.logged_in("wang") as known, rig.client() as stranger:
         guess = {"user": "wang", "password": "guessed"}
