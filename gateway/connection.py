@@ -164,7 +164,7 @@ class Connections:
         if not peer.waiting:
             return False
         self.evicted += 1
-        self._end(next(iter(max(peer.new, peer.idle, key=len))))
+        self._end(next(iter(peer.new if len(peer.new) >= len(peer.idle) else peer.idle)))
         return True
 
     def _end(self, connection: Connection) -> None:
