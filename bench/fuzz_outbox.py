@@ -128,9 +128,21 @@ def _row_bits(path: Path) -> list[int]:
     """Bits of the pages that hold rows: everything a row says of itself, and where it lies."""
     database = apsw.Connection(str(path))
     size = database.pragma("page_size")
-    pages = [p for (p,) in database.execute("SELECT pageno FROM dbstat WHERE name = 'row'")]
+    pages = [
+        (page - 1) * size
+        for (page,) in database.execute(
+            "SELECT pageno FROM dbstat WHERE name = 'row' AND pagetype = 'leaf'"
+        )
+    ]
     database.close()
-    return [bit for p in pages for bit in range((p - 1) * size * 8, p * size * 8)]
+    content = path.read_bytes()
+    bits: list[int] = []
+    for at in pages:
+        cells = int.from_bytes(content[at + 3 : at + 5], "big")
+        first = int.from_bytes(content[at + 5 : at + 7], "big")
+        used = [*range(at, at + 8 + 2 * cells), *range(at + first, at + size)]
+        bits += [byte * 8 + bit for byte in used for bit in range(8)]
+    return bits
 
 
 # --------------------------------------------------------------------------------------- a case

@@ -23,6 +23,7 @@ from plant.outbox.checksum import (
     read_row,
 )
 from plant.outbox.damage import DamagedRows
+from plant.outbox.journal import mark_closed, mark_open
 from plant.outbox.reserve import Reserve
 from plant.outbox.row import (
     OVERHEAD_BYTES,
@@ -124,7 +125,13 @@ class OutboxFile:
         except BaseException:
             self._db.close()
             raise
+        self._mark_open()
         self.open = True
+
+    def _mark_open(self) -> None:
+        if self._options["vfs"] is None:
+            with suppress(OSError):  # a full disk: a log that is taken away then is not missed
+                mark_open(self.path)
 
     def renew(self, error: object) -> None:
         """Damage was found while the file was in use: go on in a new one, under a new run.
@@ -189,6 +196,7 @@ class OutboxFile:
     def close(self) -> None:
         """Release the file."""
         self._db.close()
+        mark_closed(self.path)
 
     # --------------------------------------------------------------------------- the transaction
 

@@ -15,8 +15,9 @@ import apsw
 from plant.file import sync_folder
 from plant.outbox.alias import put_aliases, read_aliases
 from plant.outbox.checksum import SELECT_ROW, known_aliases, read_row
+from plant.outbox.journal import mark_closed
 from plant.outbox.row import Loss, NewRow, RowClass, new_run
-from plant.outbox.schema import SUSPECT, is_damage, transaction
+from plant.outbox.schema import SUSPECT, LogDamaged, is_damage, transaction
 from plant.outbox.table import (
     Runs,
     adopt,
@@ -45,10 +46,12 @@ def renew(path: Path, error: object, open_new: Callable[[], apsw.Connection], re
         damaged = Path(f"{path}{tail}")
         if damaged.exists():
             damaged.rename(f"{aside}{tail}")
+    mark_closed(path)
     fresh = open_new()
     try:
         missing = salvage(aside, fresh, reason) if aside.exists() else -1
-        if missing < 0:
+        if missing < 0 or isinstance(error, LogDamaged):
+            missing = -1
             owe(fresh, reason)
     finally:
         fresh.close()

@@ -10,6 +10,7 @@ import apsw
 
 from plant.errors import ConfigError, Unavailable
 from plant.file import make_private
+from plant.outbox.journal import log_problem
 
 APPLICATION_ID = 0x4B61696B  # "Kaik"
 VERSION = 3
@@ -87,6 +88,10 @@ class FileDamaged(Exception):
     """The file is an outbox, and is damaged; as SQLite's own errors of that kind."""
 
 
+class LogDamaged(FileDamaged):
+    """Of the write-ahead log something is lost that was accepted, and nobody knows what."""
+
+
 def is_damage(error: Exception) -> bool:
     """Whether an error says that the file is damaged; others speak of the disk or of us."""
     if isinstance(error, apsw.IOError):
@@ -112,6 +117,8 @@ def open_file(
     """
     try:
         if vfs is None:
+            if lost := log_problem(path):
+                raise LogDamaged(lost)
             make_private(path)
         connection = apsw.Connection(str(path), vfs=vfs)
     except (apsw.CantOpenError, OSError) as error:

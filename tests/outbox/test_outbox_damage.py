@@ -1,6 +1,7 @@
 """A damaged outbox heals: rows or the file are set aside under a gap record, and it goes on."""
 
 import json
+import shutil
 import zlib
 
 import apsw
@@ -334,3 +335,106 @@ def test_a_row_of_the_version_before_that_cannot_be_decoded_is_set_aside(tmp_pat
     (said,) = told(file.write(Change()))
     assert "first=2000, last=2010, samples=2" in said
     file.close()
+
+
+# ------------------------------------------------------------------------------------------ the log
+
+
+def killed(tmp_path, rows=8):
+    """A file with its log, as a process leaves it that is killed; the number of transactions."""
+    place = tmp_path / "run"
+    place.mkdir()
+    file = opened(place)
+    file.aliases.give(KEYS)
+    for n in range(1, rows + 1):
+        file.write(Change([row(n)]))
+    left = tmp_path / "left"
+    shutil.copytree(place, left)
+    file.close()
+    return left
+
+
+def log_frames(place):
+    """(offset of a frame in the log, whether it ends a transaction)."""
+    data = (place / "outbox.db-wal").read_bytes()
+    salts = data[16:24]
+    found = []
+    for at in range(32, len(data) - 4119, 4120):
+        if data[at + 8 : at + 16] != salts:
+            break
+        found.append((at, data[at + 4 : at + 8] != bytes(4)))
+    return found
+
+
+def test_a_killed_process_leaves_nothing_that_looks_damaged(tmp_path):
+    file = opened(killed(tmp_path), "r2")
+    assert not file.damaged
+    assert offsets(file) == list(range(1, 9))
+    file.close()
+
+
+@pytest.mark.parametrize("part", [0, 5, 10, 20, 24, 2000, 4119])
+@pytest.mark.parametrize("which", ["first", "middle", "last"])
+def test_a_wrong_bit_in_the_log_is_never_passed_over_in_silence(tmp_path, which, part):
+    place = killed(tmp_path)
+    frames = log_frames(place)
+    at = frames[{"first": 0, "middle": len(frames) // 2, "last": -1}[which]][0] + part
+    data = bytearray((place / "outbox.db-wal").read_bytes())
+    data[at] ^= 16
+    (place / "outbox.db-wal").write_bytes(data)
+    file = opened(place, "r2")
+    assert file.damaged
+    said = told(file.write(Change([row(20)])))
+    assert any(DAMAGED in text for text in said)
+    file.close()
+    assert not opened(place, "r3").damaged
+
+
+@pytest.mark.parametrize("at", [0, 9, 17, 25])
+def test_a_wrong_bit_in_the_head_of_the_log_is_told(tmp_path, at):
+    place = killed(tmp_path)
+    data = bytearray((place / "outbox.db-wal").read_bytes())
+    data[at] ^= 16
+    (place / "outbox.db-wal").write_bytes(data)
+    file = opened(place, "r2")
+    assert any(DAMAGED in text for text in told(file.write(Change())))
+    file.close()
+
+
+def test_a_transaction_that_a_power_cut_tore_is_no_damage(tmp_path):
+    place = killed(tmp_path)
+    frames = log_frames(place)
+    ends = [at for at, last in frames if last]
+    data = bytearray((place / "outbox.db-wal").read_bytes())
+    torn = next(at for at, _ in frames if at > ends[-2])
+    data[torn + 1024 : ends[-1] + 4120] = bytes(ends[-1] + 4120 - torn - 1024)
+    (place / "outbox.db-wal").write_bytes(data)
+    file = opened(place, "r2")
+    assert not file.damaged
+    assert offsets(file) == list(range(1, 8)), "the last one was never accepted"
+    file.close()
+
+
+@pytest.mark.parametrize("left", [None, 0, 20, 9000])
+def test_a_log_that_was_cut_or_taken_away_is_missed(tmp_path, left):
+    place = killed(tmp_path)
+    log = place / "outbox.db-wal"
+    if left is None:
+        log.unlink()
+    else:
+        with log.open("r+b") as file:
+            file.truncate(left)
+    file = opened(place, "r2")
+    assert file.damaged
+    assert any(DAMAGED in text for text in told(file.write(Change())))
+    file.close()
+    assert not opened(place, "r3").damaged
+
+
+def test_a_file_that_was_closed_misses_no_log(tmp_path):
+    filled(tmp_path)
+    assert not (tmp_path / "outbox.db-wal").exists()
+    file = opened(tmp_path, "r2")
+    assert not file.damaged
+    file.close()
+    assert {p.name for p in tmp_path.iterdir()} == {"outbox.db"}
