@@ -357,7 +357,7 @@ async def test_a_file_damaged_in_use_gives_way_and_the_uplink_goes_on(mosquitto,
         before = len(twin.stored)
         assert await up.accept(sample(2, 7.25))
         await twin.holds(before)
-        assert twin.value("mill/power") == 7.25
+        await until(lambda: twin.value("mill/power") == 7.25, "the current value")
         await until(lambda: up.outbox.count.rows == 0)
         known = await up.outbox.known_metrics("lathe")
         assert {m.name for m in known} == {"power", "state"}, "aliases are known for later births"
