@@ -7,7 +7,9 @@ and remembers in its outbox, in the transaction of what it published, how far it
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -19,7 +21,7 @@ from plant.errors import ConfigError, Unavailable
 from plant.flow.clock import Clock
 from plant.flow.port import HistorianReader, Ports
 from plant.flow.sample import Event, Int64, SampleBatch
-from plant.flow.supervisor import Supervisor, Transition
+from plant.flow.supervisor import Backoff, Fault, Supervisor, Transition, Unexpected
 from plant.model.plant import ANALYTICS, Plant
 from plant.model.signal import Origin
 from plant.outbox.uplink import Uplink
@@ -52,10 +54,21 @@ def estimators_of(plant: Plant) -> list[Estimator]:
     return [*found, *unassigned_of(plant)]
 
 
+@dataclass(slots=True)
+class Contained:
+    """What went wrong in one method, and how long it rests (monotonic s)."""
+
+    unexpected: Unexpected
+    rests_until: float = 0.0
+    backoff: Backoff = field(default_factory=lambda: Backoff(5.0, 600.0))
+
+
 class Course:
     """How far the estimators have come, and what they publish.
 
     An estimator may use what one before it found: that does not go through the historian first.
+    One that ends in an error nobody expected begins anew after a pause, as it was at the last
+    commit; the others go on.
 
     paths      everything that an estimator asks for
     published  the signals of this process, in the order of its outbox
@@ -63,6 +76,9 @@ class Course:
 
     def __init__(self, plant: Plant, saved: Mapping[str, Mapping[str, float]]) -> None:
         self.estimators = estimators_of(plant)
+        self._plant = plant
+        self._kept = dict(saved)
+        self._contained = [Contained(Unexpected(f"method {e.name}")) for e in self.estimators]
         self.paths = list(dict.fromkeys(p for e in self.estimators for p in e.inputs))
         self.published = plant.published(Origin.ANALYTICS)
         self.until = int(saved.get(PROGRESS, {}).get("until", 0))
@@ -100,10 +116,8 @@ class Course:
         found: list[SampleBatch] = []
         events: list[Event] = []
         rows = rows.take(~self._ours[rows.signal])
-        for estimator, inputs, outputs in zip(
-            self.estimators, self._inputs, self._outputs, strict=True
-        ):
-            out = estimator.update(_of(rows, inputs, len(self.paths)), now)
+        for number, (inputs, outputs) in enumerate(zip(self._inputs, self._outputs, strict=True)):
+            out = self._update(number, _of(rows, inputs, len(self.paths)), now)
             signal = outputs[out.signal]
             known = signal >= 0
             out = SampleBatch.of(signal, out.source_time, out.value, out.status)
@@ -111,13 +125,29 @@ class Course:
             at = self._path_of[found[-1].signal]
             asked = SampleBatch.of(at, found[-1].source_time, found[-1].value, found[-1].status)
             rows = SampleBatch.concat([rows, asked.take(at >= 0)])
-            events += estimator.events()
+            events += self.estimators[number].events()
         self.until = now
         return self._worth(SampleBatch.concat(found)), events
 
+    def _update(self, number: int, rows: SampleBatch, now: int) -> SampleBatch:
+        """What an estimator finds in rows; nothing while it rests after an error of its own."""
+        contained = self._contained[number]
+        if time.monotonic() < contained.rests_until:
+            return SampleBatch.empty()
+        try:
+            with contained.unexpected.caught():
+                return self.estimators[number].update(rows, now)
+        except Fault as error:
+            contained.rests_until = time.monotonic() + contained.backoff.next()
+            fresh = estimators_of(self._plant)[number]
+            fresh.restore(self._kept.get(fresh.name, {}))
+            self.estimators[number] = fresh
+            log.warning("method %s begins anew: %s", fresh.name, error)
+            return SampleBatch.empty()
+
     def saved(self) -> dict[str, Mapping[str, float]]:
         """What the next process must know."""
-        states = {e.name: e.saved() for e in self.estimators}
+        states = self._kept = {e.name: e.saved() for e in self.estimators}
         return {**states, PROGRESS: {"until": float(self.until)}}
 
     def _worth(self, batch: SampleBatch) -> SampleBatch:

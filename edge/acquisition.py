@@ -7,8 +7,10 @@ from edge.filter import Filter
 from edge.presence import Presence
 from edge.runner import Read, Runner
 from edge.stage import Stage
+from plant.errors import Unavailable
 from plant.flow.sample import SampleBatch, Text
 from plant.flow.status import StatusCode
+from plant.flow.supervisor import Unexpected
 from plant.model.signal import Signal
 from plant.outbox.uplink import Uplink
 
@@ -37,10 +39,15 @@ class Acquisition:
         self._hidden = published < len(signals)
 
     async def deliver(self, runner: Runner) -> None:
-        """Take a source's answers until it ends."""
+        """Take a source's answers until it ends; one that breaks something is lost and counted."""
         pace_s = runner.source.poll_ms / 1000 or 1.0
+        unexpected = Unexpected(f"answers of {runner.name}")
         async for read in runner.answers:
-            self.take(runner.name, read, pace_s)
+            try:
+                with unexpected.caught():
+                    self.take(runner.name, read, pace_s)
+            except Unavailable:
+                self._uplink.dropped_before_accept += len(read.batch) + len(read.texts)
 
     def take(self, source: str, read: Read, pace_s: float) -> None:
         """One answer; ``pace_s`` is when the next one is expected."""

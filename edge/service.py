@@ -150,7 +150,7 @@ class EdgeNode:
             reading.append(supervisor.source(f"source {runner.name}", runner.run, retry=False))
             deliver = partial(self.acquisition.deliver, runner)
             delivering.append(supervisor.start(f"deliver {runner.name}", deliver))
-        supervisor.source("tick", self._tick, retry=False)
+        supervisor.source("tick", self._tick, contained=True)
         log.info("%d sources, %d signals", len(self.runners), len(self.signals))
         ports.ready()
         await supervisor.stopping.wait()

@@ -133,10 +133,10 @@ async def run(plant: Plant, ports: Ports) -> None:
     try:
         async with Supervisor() as supervisor:
             supervisor.on_signals()
-            supervisor.source("bus", follow)
-            supervisor.source("stream", stream.run)
-            supervisor.source("watchers", watchers.run)
-            supervisor.source("connections", connections.run)
+            supervisor.source("bus", follow, contained=True)
+            supervisor.source("stream", stream.run, contained=True)
+            supervisor.source("watchers", watchers.run, contained=True)
+            supervisor.source("connections", connections.run, contained=True)
             _on_hangup(certificate)
             supervisor.start("web", lambda: _serve(server, listener))
             supervisor.start("end", lambda: _end(supervisor, server))

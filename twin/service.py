@@ -97,11 +97,11 @@ async def _serve(plant: Plant, ports: Ports, writer: HistorianWriter) -> None:
             supervisor.source("ticks", host.run_ticks)
             supervisor.source("sealing", host.run_retain)
             if copy is not None:
-                supervisor.source("copy", copy.run)
-            supervisor.source("requests", requests.run)
+                supervisor.source("copy", copy.run, contained=True)
+            supervisor.source("requests", requests.run, contained=True)
             supervisor.source("derive", partial(_derive, derivation, resume, keeping))
             if figures is not None:
-                supervisor.source("figures", figures.run)
+                supervisor.source("figures", figures.run, contained=True)
             supervisor.start("end", partial(_end, supervisor, host, uplink, commits))
             ports.ready()
     finally:

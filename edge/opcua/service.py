@@ -82,8 +82,8 @@ async def run(plant: Plant, ports: Ports) -> None:
         settle()
         supervisor.on_signals()
         for name, task in source.tasks:
-            supervisor.source(name, task)
-        supervisor.source("certificates", partial(keep_certificates, server))
+            supervisor.source(name, task, contained=True)
+        supervisor.source("certificates", partial(keep_certificates, server), contained=True)
         ports.ready()
 
 

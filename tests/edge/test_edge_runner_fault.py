@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import pytest
 from pydantic import BaseModel
 
+from edge.acquisition import Acquisition
 from edge.clock import EdgeClock
 from edge.pace import Pace
 from edge.quality import QualityLog
@@ -212,3 +213,36 @@ async def test_a_poll_that_never_meets_its_interval_is_told_once(
         ),
         "source io: polls meet their 100 ms again",
     ]
+
+
+# ------------------------------------------------------------------------------- behind the runner
+
+
+async def test_an_answer_that_breaks_conditioning_is_lost_and_counted_and_no_other(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Uplink:
+        dropped_before_accept = 0
+
+    acquisition = Acquisition.__new__(Acquisition)
+    acquisition._uplink = Uplink()  # type: ignore[assignment]
+    taken: list[float] = []
+
+    def take(source: str, read: Read, pace_s: float) -> None:
+        if not taken:
+            taken.append(-1.0)
+            raise KeyError("no such lamp")
+        taken.append(float(read.batch.value[0]))
+
+    monkeypatch.setattr(acquisition, "take", take)
+    runner = runner_of(Breaking(good), tmp_path)
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(acquisition.deliver(runner)), group.create_task(runner.run())]
+        async with asyncio.timeout(30):
+            while len(taken) < 4:
+                await asyncio.sleep(0.01)
+        for task in tasks:
+            task.cancel()
+    assert taken[:4] == [-1.0, 1.0, 1.0, 1.0]
+    assert acquisition._uplink.dropped_before_accept == 2
+    assert sum(bool(r.exc_info) for r in caplog.records) == 1
