@@ -21,7 +21,13 @@ from plant.model.unit import Conversion, Unit, Units, between, known_units
 
 NUMBER = Unit("", "number")
 SAME = Conversion()
-FIXED = {"power": "kW", "energy": "kWh", "vibration": "mm/s", "current": "A"}
+FIXED = {
+    "power": "kW",
+    "energy": "kWh",
+    "vibration": "mm/s",
+    "current": "A",
+    **dict.fromkeys(("part_count", "good_count", "reject_count"), "pcs"),
+}
 """Ids whose signals are published in this unit where they are of its quantity."""
 _PLAIN = {SignalKind.STATE, SignalKind.TEXT}
 

@@ -102,7 +102,7 @@ class SignalResolver:
         told = getattr(condition, "OUTPUT_UNIT", None) or getattr(
             reading and reading.at, "unit", ""
         )
-        if not told or not unit.unit.symbol:
+        if not isinstance(told, str) or not told or not unit.unit.symbol:
             return unit.conversion.scaled(scale, offset)
         own = self._units.find(told, unit.unit.quantity)
         if own is None or own.quantity != unit.unit.quantity:

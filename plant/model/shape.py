@@ -173,7 +173,9 @@ class SignalShape(Shape):
 
     name: LabelShape | None = None
     kind: SignalKind | None = None
-    unit: str | None = None
+    unit: Annotated[str | None, BeforeValidator(lambda v: str(v) if type(v) is int else v)] = Field(
+        None, description="of the device where a type has one; see docs/units.md"
+    )
     range: tuple[float, float] | None = None
     deadband: float | None = Field(None, ge=0)
     max_interval: float | None = Field(None, ge=1, le=86400, description="s")

@@ -160,8 +160,11 @@ def test_what_figures_are_computed_from_has_one_unit_in_every_plant(tmp_path: Pa
         "  energy: {name: {en: Energy}, kind: counter, unit: MJ}\n",
         "utf-8",
     )
-    signals = {"power": _read(0), "energy": _read(2)}
+    count = {"name": {"en": "Parts"}, "kind": "counter"} | _read(4, unit="千件", modulus=60)
+    signals = {"power": _read(0), "energy": _read(2), "part_count": count}
     plant = _plant(tmp_path, signals, of_type="oven", catalog="types")
+    parts = _signal(plant, "part_count")
+    assert (parts.unit, parts.scale, parts.modulus) == ("pcs", 1000.0, 60_000)
     power, energy = _signal(plant, "power"), _signal(plant, "energy")
     assert (power.unit, power.scale, power.range, power.deadband) == ("kW", 0.001, (0, 9), 0.01)
     assert (energy.unit, energy.scale) == ("kWh", pytest.approx(1 / 3.6))

@@ -25,16 +25,17 @@ export function printCoverage(share: number): string {
 
 const UNITS: Readonly<Record<string, string>> = {
   degC: "°C",
+  degF: "°F",
   "1/min": "min⁻¹",
   "1/s": "s⁻¹",
-  m3: "m³",
-  "m3/h": "m³/h",
-  "": "",
+  "1/h": "h⁻¹",
+  gram: "g",
+  hp_metric: "PS",
 };
 
-/** The unit as it is printed. */
+/** The unit as it is printed: `m3/h` as m³/h; the figure in `mmH2O` is no power. */
 export function printUnit(unit: string): string {
-  return UNITS[unit] ?? unit;
+  return UNITS[unit] ?? unit.replace(/(?<=[mst])[23](?![A-Za-z0-9])/g, (n) => (n === "2" ? "²" : "³"));
 }
 
 /** Two significant parts of a length of time: `8 s`, `3 min 20 s`, `12 min`, `3 h 20 min`, `2 d 4 h`. */

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 
-import { printCoverage, printDuration, printNumber, printShare } from "../src/number";
+import { printCoverage, printDuration, printNumber, printUnit, printShare } from "../src/number";
 
 describe("printNumber", () => {
   test.each([
@@ -40,4 +40,9 @@ describe("printDuration", () => {
 
 test("coverage is never rounded up", () => {
   expect([0.7997, 0.8, 0.049, 1, 0.29].map(printCoverage)).toEqual(["79.9", "80.0", "4.9", "100.0", "29.0"].map((n) => `${n}\u202f%`));
+});
+
+test("units are printed with their powers", () => {
+  const printed = ["degC", "m3/h", "m/s2", "kgf/cm2", "Nm3/h", "mmH2O", "ft3", "kW", "dB(A)", "1/min"].map(printUnit);
+  expect(printed).toEqual(["°C", "m³/h", "m/s²", "kgf/cm²", "Nm³/h", "mmH2O", "ft³", "kW", "dB(A)", "min⁻¹"]);
 });
