@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from edge.stage import PUBLISHED
 from plant.flow.sample import SampleBatch
 from plant.model.signal import Signal
 
@@ -37,7 +38,12 @@ def read_preload(file: Path, signals: Sequence[Signal]) -> Preload:
         signal = place[data["signal"]]
         batch = SampleBatch.of(signal, data["source_time"], data["value"], data["status"])
         seeds = {
-            str(path): {"total": float(total), "raw": float(raw), "time": float(time)}
+            str(path): {
+                "total": float(total),
+                "raw": float(raw),
+                "time": float(time),
+                PUBLISHED: 1.0,
+            }
             for path, total, raw, time in zip(
                 data["seed_paths"],
                 data["seed_total"],

@@ -10,6 +10,10 @@ from edge.conditioning.condition import Condition, Conditioner
 from plant.flow.sample import Int32, SampleBatch
 from plant.model.signal import Signal
 
+PUBLISHED = "published"
+"""Beside a total that is kept: it is in the signal's unit. Before there were conversions the two
+were the same, so a total without this is in the unit of the condition."""
+
 
 @dataclass(slots=True)
 class Step:
@@ -51,7 +55,8 @@ class Step:
 
     def kept(self) -> Mapping[str, float]:
         """What the next process must know; a total in the signal's unit."""
-        return _total(self.conditioner.saved(), self.scale)
+        kept = self.conditioner.saved()
+        return {**_total(kept, self.scale), PUBLISHED: 1.0} if "total" in kept else kept
 
 
 class Stage:
@@ -77,7 +82,7 @@ class Stage:
             for place, path in enumerate(signal.inputs):
                 inputs[index[path]] = place
             kept = saved.get(signal.path)
-            if kept is not None:
+            if kept is not None and PUBLISHED in kept:
                 kept = _total(kept, 1 / signal.scale)
             self._steps.append(
                 Step(

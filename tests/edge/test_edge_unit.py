@@ -12,7 +12,7 @@ from edge.adapters import KINDS as SOURCES
 from edge.conditioning import KINDS as CONDITIONS
 from edge.filter import Filter
 from edge.scaling import Scaling
-from edge.stage import Stage
+from edge.stage import PUBLISHED, Stage
 from plant.flow.clock import ManualClock
 from plant.flow.sample import SampleBatch
 from plant.flow.status import StatusCode
@@ -122,8 +122,11 @@ def test_a_total_stays_in_the_published_unit_whatever_the_pulses_are_in(tmp_path
     found = _signals(tmp_path, signals)
     at = next(i for i, s in enumerate(found) if s.id == "s0")
     rows = SampleBatch.of([at] * 2, [NOW, NOW + 1000], [10.0, 12.0])
-    values, saved = _conditioned(found, rows, {"press/energy": {"total": 1000.0}})
+    kept = {"total": 1000.0, PUBLISHED: 1.0}
+    values, saved = _conditioned(found, rows, {"press/energy": kept})
     assert values == [1000.0, 1000.2]
+    before = {"total": 1_000_000.0}  # of a version that published what the pulses are in
+    assert _conditioned(found, rows, {"press/energy": before})[0] == [1000.0, 1000.2]
     assert saved["press/energy"]["total"] == 1000.0  # kWh, the base; 2 pulses beside it
     later = SampleBatch.of([at], [NOW + 2000], [13.0])
     again, _ = _conditioned(found, later, saved)
