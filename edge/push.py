@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from edge.scaling import without_clock
 from plant.flow.clock import FUTURE_MS
 from plant.flow.sample import Int64, SampleBatch, Text
+from plant.flow.status import SEVERITY, StatusCode
 
 _SETTLE_S = 2.0
 """After a mended connection the server first sends what it queued."""
@@ -70,6 +71,7 @@ class Restatement:
         self._queued_until = 0.0
         """What comes before this is from a queue and says nothing about clocks."""
         self._texts_at: int | None = None
+        self._trusted = True
 
     def opened(self) -> None:
         """A new session: the peer will say everything again, nothing is known before it does."""
@@ -82,11 +84,20 @@ class Restatement:
         self._lost_at = now
         self._alive_at = 0.0
 
-    def add(self, batch: SampleBatch, now: int, vouched: int | None = _UNKNOWN) -> SampleBatch:
+    def add(
+        self,
+        batch: SampleBatch,
+        now: int,
+        vouched: int | None = _UNKNOWN,
+        *,
+        trusted: bool = True,
+    ) -> SampleBatch:
         """What the peer said, and what follows from it at ``now`` (ms UTC).
 
         vouched  until when it has told every change, by our clock; None: it does not say
+        trusted  whether our clock is; what is stated by another is Uncertain
         """
+        self._trusted = trusted
         vouched = now if vouched == _UNKNOWN else vouched
         clock_s = self._monotonic()
         back = self._alive_at == 0.0 and bool(self._lost.any())
@@ -168,5 +179,7 @@ class Restatement:
 
     def _rows(self, points: Points, when: int | Int64, now: int) -> SampleBatch:
         dead = without_clock(self._time[points], now)
-        when = np.where(dead, _NO_CLOCK, when)
-        return SampleBatch.of(points, when, self._value[points], self._status[points])
+        when, status = np.where(dead, _NO_CLOCK, when), self._status[points]
+        if not self._trusted:
+            status = np.where(status & SEVERITY == 0, np.uint32(StatusCode.Uncertain), status)
+        return SampleBatch.of(points, when, self._value[points], status)

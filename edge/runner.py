@@ -189,7 +189,8 @@ class Runner:
         samples = self._stamps.date(samples, self._clock.now())
         trusted = self._clock.trusted
         if self._push is not None:
-            samples = self._push.add(samples, self._clock.now(), answer.vouched)
+            now = self._clock.now()
+            samples = self._push.add(samples, now, answer.vouched, trusted=trusted)
             texts = self._push.texts(texts)
             trusted = True
         batch = self.scaling.apply(samples, self._clock, trusted=trusted)

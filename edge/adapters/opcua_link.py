@@ -226,12 +226,14 @@ class Link:
     async def close(self) -> None:
         """Say goodbye, or at least let go of the socket, within a second."""
         client = self._client
-        if self._session_asked and self.connected:
-            with suppress(OSError, TimeoutError, UaError, *_UNREADABLE):
-                async with asyncio.timeout(_GOODBYE_S):
-                    await client.close_session()
-                    await client.close_secure_channel()
-        self._drop()
+        try:
+            if self._session_asked and self.connected:
+                with suppress(OSError, TimeoutError, UaError, *_UNREADABLE):
+                    async with asyncio.timeout(_GOODBYE_S):
+                        await client.close_session()
+                        await client.close_secure_channel()
+        finally:
+            self._drop()
 
     def _drop(self) -> None:
         protocol, self._protocol = self._protocol, None

@@ -58,8 +58,10 @@ async def connected(
         await session.begin()
         yield session
     finally:
-        await session.end()
-        await link.close()
+        try:
+            await session.end()
+        finally:
+            await link.close()
 
 
 class OpcUaSession:

@@ -170,7 +170,8 @@ class Uplink:
 
         Current values are taken over at once. ``state`` is committed in the same transaction.
         ``live=False`` is for samples of the past: stored, never shown as current. Of two values
-        of one signal in the same millisecond the later is kept, the other counted.
+        of one signal in the same millisecond, handed over together, the later is kept and the other
+        counted; later it is a correction.
         """
         if live and not self.is_trusted():
             batch, texts = _doubted(batch), [_doubted_text(text) for text in texts]

@@ -309,6 +309,16 @@ def test_a_dead_clock_does_not_turn_good_when_stated_again() -> None:
     assert out.status.tolist() == [StatusCode.Uncertain] * 2
 
 
+def test_what_is_stated_by_a_clock_that_is_not_trusted_is_uncertain() -> None:
+    push, clock = _pushed()
+    push.add(SampleBatch.of([0], [NOW], [1.0]), NOW, NOW, trusted=False)
+    clock[0] = 2.0
+    again = push.add(SampleBatch.empty(), NOW + 2_000, NOW + 2_000, trusted=False)
+    assert again.status.tolist() == [StatusCode.Uncertain]
+    clock[0] = 4.0
+    assert push.add(SampleBatch.empty(), NOW + 4_000).status.tolist() == [0]
+
+
 def test_a_clock_hours_behind_that_runs_is_followed() -> None:
     push, clock = _pushed()
     behind = 3 * 3_600_000
