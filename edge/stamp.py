@@ -17,7 +17,7 @@ from plant.flow.status import SEVERITY, StatusCode
 
 COARSE_S = 2.0
 """For so long after a stamp moved, another value under it corrects the first."""
-_STOPPED_S = 10.0
+_STOPPED_S = 60.0
 _RUNNING_MS = 600_000
 """A clock further than this from ours does not run with ours: it may be a recording's."""
 _NEVER = -(2**62)
@@ -44,11 +44,13 @@ class Stamps:
         self._stamp = np.full(points, _NEVER, np.int64)
         self._value = np.full(points, np.nan)
         self._status = np.zeros(points, np.uint32)
-        self._moved_s = np.full(points, -np.inf)
-        """When the stamp was seen to move to what it is."""
+        self._since_s = np.zeros(points)
+        """When the stamp was first seen, real time."""
+        self._moved = np.zeros(points, np.bool_)
+        """It was seen to move to what it is."""
         self._stands = np.zeros(points, np.bool_)
         self._runs = np.zeros(points, np.bool_)
-        """The stamp was about our time when it moved."""
+        """The stamp was about our time when it was first seen."""
 
     def date(self, batch: SampleBatch, now: int) -> SampleBatch:
         """The batch with what stands dated ``now`` (ms UTC) and Uncertain."""
@@ -61,9 +63,9 @@ class Stamps:
         if not same.all():
             fresh = ~same
             of = at[fresh]
-            moved = self._stamp[of] != _NEVER
-            self._moved_s[of] = np.where(moved, clock_s, -np.inf)
-            self._runs[of] = moved & (np.abs(now - stamp[fresh]) < _RUNNING_MS)
+            self._moved[of] = self._stamp[of] != _NEVER
+            self._since_s[of] = clock_s
+            self._runs[of] = np.abs(now - stamp[fresh]) < _RUNNING_MS
             self._stands[of] = False
             self._stamp[of] = stamp[fresh]
         self._value[at], self._status[at] = batch.value, batch.status
@@ -84,8 +86,8 @@ class Stamps:
         last = self._value[at]
         other = (value != last) & ~(np.isnan(value) & np.isnan(last))
         changed = same & (other | (batch.status != self._status[at]))
-        since_s = clock_s - self._moved_s[at]
-        stands = changed & (since_s > COARSE_S)
+        since_s = clock_s - self._since_s[at]
+        stands = changed & ~(self._moved[at] & (since_s <= COARSE_S))
         if self._polled:
             stands |= same & self._runs[at] & (since_s > _STOPPED_S)
         self._stands[at[stands]] = True

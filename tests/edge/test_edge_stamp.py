@@ -90,6 +90,16 @@ def test_a_polled_clock_that_stands_is_repeated_as_uncertain() -> None:
     assert device.says(running, 12.5) == [(running, 12.5, 0)]  # it runs again
 
 
+def test_a_polled_clock_that_never_ran_is_repeated_as_uncertain() -> None:
+    device = Device(polled=True)
+    told = []
+    for _ in range(130):
+        told += device.says(T - 60_000, 12.5)
+        device.wait(1)
+    assert [status for _, _, status in told] == [0, *[UNCERTAIN] * (len(told) - 1)]
+    assert len(told) >= 3
+
+
 def test_a_recording_polled_more_often_than_it_moves_keeps_its_times() -> None:
     device = Device(polled=True)
     told = []
