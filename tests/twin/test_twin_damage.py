@@ -196,6 +196,15 @@ def test_a_log_that_was_cut_or_removed_leaves_a_gap_record(folder, tmp_path):
         assert gap.first <= T0 + 2 * DAY <= gap.last
 
 
+@pytest.mark.parametrize("part", [0.3, 0.7, 0.97])
+def test_a_reader_of_a_cut_database_says_so(folder, part):
+    opened(folder).close()  # the log is in the file
+    file = folder / FILE
+    os.truncate(file, int(file.stat().st_size * part))
+    with pytest.raises(Unavailable, match="the twin sets it aside"):
+        content(folder)
+
+
 def test_a_line_beside_the_database_that_is_wrong_harms_nobody(folder):
     (folder / LAST).write_bytes(b"\xff\x00")
     true, _, gaps = content(folder)

@@ -18,8 +18,9 @@ from plant.errors import Unavailable
 DAMAGE = (apsw.CorruptError, apsw.NotADBError, apsw.FormatError)
 WRONG_SUM = "the check-sum of a page is wrong"
 _RESERVED = 8
-_WHOLE_BYTES = 64 << 20
-_QUICK_BYTES = 1 << 30
+WHOLE_BYTES = 64 << 20
+"""A file of so many bytes is looked through by everybody who opens it: 10 ms each 8 MB."""
+QUICK_BYTES = 1 << 30
 """Larger files are not read through at the start: their pages are checked as they are used."""
 
 
@@ -102,13 +103,17 @@ def sum_anew(file: Path) -> bool:
     return True
 
 
-def damage_of(connection: apsw.Connection, *, whole: bool = False) -> str:
+class DamagedBlob(apsw.CorruptError):
+    """What we packed into a column is not as it was written: damage of the file, like SQLite's."""
+
+
+def damage_of(connection: apsw.Connection, *, whole: bool = False, most: int = QUICK_BYTES) -> str:
     """What is wrong with an open file, "" where nothing is; ``whole``: however large it is."""
     name = connection.filename
     size = Path(name).stat().st_size if name else 0
-    if size > _QUICK_BYTES and not whole:
+    if size > most and not whole:
         return ""
-    check = "integrity_check" if whole or size <= _WHOLE_BYTES else "quick_check"
+    check = "integrity_check" if whole or size <= WHOLE_BYTES else "quick_check"
     try:
         found = str(connection.pragma(check, 1))
     except apsw.Error as error:

@@ -8,10 +8,10 @@ import struct
 import zlib
 from collections.abc import Sequence
 
-import apsw
 import numpy as np
 
 from plant.flow.sample import Float64, Int32, Int64, SampleBatch, UInt32
+from twin.historian.database import DamagedBlob
 from twin.historian.presence import Presence
 
 _HEAD = struct.Struct("<BBHIq")  # format, flags, reserved, rows, least source time
@@ -49,21 +49,17 @@ def encode_hot(batch: SampleBatch) -> bytes:
     return body + _SUM.pack(zlib.crc32(body))
 
 
-class DamagedBatch(apsw.CorruptError):
-    """A blob is not as it was written; for callers this is damage of the SQLite file."""
-
-
-def decode_hot(blob: bytes, received: int) -> SampleBatch:
-    """The columns of a blob; ``signal`` is the database's id. ``DamagedBatch``."""
-    if len(blob) < _HEAD.size:
-        raise DamagedBatch("a hot batch is cut short")
+def decode_hot(blob: bytes | None, received: int) -> SampleBatch:
+    """The columns of a blob; ``signal`` is the database's id. ``DamagedBlob``."""
+    if blob is None or len(blob) < _HEAD.size:
+        raise DamagedBlob("a hot batch is cut short")
     kind, flags, _, n, least = _HEAD.unpack_from(blob)
     if kind == _FORMAT:
         body = memoryview(blob)[: -_SUM.size]
         if _SUM.pack(zlib.crc32(body)) != blob[-_SUM.size :]:
-            raise DamagedBatch("a hot batch has a wrong check-sum")
+            raise DamagedBlob("a hot batch has a wrong check-sum")
     elif kind != _UNSUMMED:
-        raise DamagedBatch(f"a hot batch is of unknown format {kind}")
+        raise DamagedBlob(f"a hot batch is of unknown format {kind}")
     at = _HEAD.size
     value = np.frombuffer(blob, "<f8", n, at)
     at += 8 * n

@@ -12,8 +12,8 @@ import numpy as np
 
 from plant.flow.port import Changes, Series
 from plant.flow.sample import Event, Gap, SampleBatch, Text, Waveform
-from twin.historian.database import connect, leave_the_log, text_of
-from twin.historian.hot import DamagedBatch, decode_hot
+from twin.historian.database import DamagedBlob, connect, leave_the_log, text_of
+from twin.historian.hot import decode_hot
 from twin.historian.label import series_of
 
 _PAGE = 5_000
@@ -86,7 +86,7 @@ class OldDatabase:
         for received, data in self._rows("hot", "received, data", "id"):
             try:
                 rows = decode_hot(data, received)
-            except DamagedBatch as error:
+            except DamagedBlob as error:
                 self.errors.append(str(error))
                 continue
             hot.append(_numbered(rows, index))

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from plant.errors import Unavailable
 from plant.flow.sample import Int32, Int64, SampleBatch
 from twin.historian.checksum import checksum
+from twin.historian.database import DamagedBlob
 from twin.historian.label import Label
 
 if TYPE_CHECKING:
@@ -74,8 +75,11 @@ class SignalSpans:
 
     @classmethod
     def decode(cls, blob: bytes) -> "SignalSpans":
-        """What ``encode`` wrote."""
-        head, raw = int.from_bytes(blob[:4], "little"), zlib.decompress(blob[4:])
+        """What ``encode`` wrote; ``DamagedBlob``."""
+        try:
+            head, raw = int.from_bytes(blob[:4], "little"), zlib.decompress(blob[4:])
+        except (zlib.error, TypeError) as error:
+            raise DamagedBlob(f"the signals of a file cannot be read: {error}") from error
         n = head & ~_WITH_TAIL
         signal = np.frombuffer(raw, "<i4", n)
         first = np.frombuffer(raw, "<i8", n, 4 * n).cumsum()

@@ -19,6 +19,8 @@ import apsw
 from plant.errors import Condemned, ConfigError, Unavailable
 from twin.historian import last_commit
 from twin.historian.database import (
+    QUICK_BYTES,
+    WHOLE_BYTES,
     add_checks,
     connect,
     damage_of,
@@ -234,7 +236,7 @@ def _opened_as_it_is(folder: Path) -> apsw.Connection:
         connection.set_busy_timeout(10_000)
         version = check_version(connection, folder)
         if version:
-            _require_sound(connection)
+            _require_sound(connection, QUICK_BYTES)
         _prepare(connection, version, file)
         leave_the_log(connection, False)
     except apsw.Error as error:
@@ -250,8 +252,8 @@ def _opened_as_it_is(folder: Path) -> apsw.Connection:
     return connection
 
 
-def _require_sound(connection: apsw.Connection) -> None:
-    damage = damage_of(connection)
+def _require_sound(connection: apsw.Connection, most: int) -> None:
+    damage = damage_of(connection, most=most)
     if damage:
         raise _Unusable(f"it is damaged: {damage}")
 
@@ -296,12 +298,13 @@ def open_readable(folder: Path) -> apsw.Connection:
         leave_the_log(connection, True)
         connection.pragma("query_only", True)
         version = check_version(connection, folder)
+        _require_sound(connection, WHOLE_BYTES)
     except apsw.Error as error:
         connection.close()
         raise unreadable(file, error) from error
     except _Unusable as error:
         connection.close()
-        raise Unavailable(f"{file}: {error}") from error
+        raise Unavailable(f"{file}: {error}; the twin sets it aside when it starts next") from error
     except BaseException:
         connection.close()
         raise
