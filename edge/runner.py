@@ -198,10 +198,11 @@ class Runner:
         await self._put(batch, self.scaling.texts(texts), good=True)
 
     async def _lose(self, error: Unavailable) -> None:
-        if self.lost:
+        lost = self.lost
+        self._transition.down(error)
+        if lost:
             return
         self.count.lost += 1
-        self._transition.down(error)
         self._quality.forget()
         now = self._clock.now()
         if self._push is not None:

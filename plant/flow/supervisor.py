@@ -13,6 +13,7 @@ so whoever retries that unit begins it anew with back-off. This is the one broad
 import asyncio
 import logging
 import random
+import re
 import signal
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -25,6 +26,9 @@ from plant.errors import ConfigError, KaikouError, Unavailable
 log = logging.getLogger("kaikou.supervisor")
 
 Run = Callable[[], Awaitable[None]]
+
+_NUMBER = re.compile(r"\d+")
+"""Ports and durations make no other reason."""
 
 
 class Backoff:
@@ -58,11 +62,18 @@ class Backoff:
 
 
 class Transition:
-    """Logs that a peer went away once, and that it is back once, with how long it was gone."""
+    """Logs that a peer went away once, and that it is back once, with how long it was gone.
+
+    While it is away another reason is told as well, each once and a few at the most: a server that
+    did not answer now does not trust us.
+    """
+
+    MOST_REASONS = 5
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._lost_at: float | None = None
+        self._reasons: set[str] = set()
 
     @property
     def lost(self) -> bool:
@@ -70,10 +81,15 @@ class Transition:
         return self._lost_at is not None
 
     def down(self, reason: object) -> None:
-        """The peer is away; only the first call of an absence is logged."""
+        """The peer is away; the first call of an absence is logged, and another reason."""
+        kind = _NUMBER.sub("", str(reason))
         if self._lost_at is None:
             self._lost_at = time.monotonic()
+            self._reasons = {kind}
             log.warning("%s: lost: %s", self._name, reason)
+        elif kind not in self._reasons and len(self._reasons) < self.MOST_REASONS:
+            self._reasons.add(kind)
+            log.warning("%s: still lost: %s", self._name, reason)
 
     def up(self) -> None:
         """The peer is there; logged only when it was away."""

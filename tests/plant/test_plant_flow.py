@@ -14,7 +14,7 @@ from plant.flow.live import LiveTable, SignalTable
 from plant.flow.resolver import Kinds
 from plant.flow.sample import SampleBatch
 from plant.flow.status import StatusCode
-from plant.flow.supervisor import Fault, Supervisor, Unexpected
+from plant.flow.supervisor import Fault, Supervisor, Transition, Unexpected
 
 
 async def test_a_full_channel_blocks_or_drops_the_oldest_and_counts() -> None:
@@ -222,3 +222,22 @@ def test_a_batch_refuses_columns_of_different_lengths() -> None:
         SampleBatch.of([0, 1], [1], [1.0, 2.0])
     with pytest.raises(ValueError, match="one-dimensional"):
         SampleBatch.of([[0]], [1], [1.0])
+
+
+def test_each_reason_of_an_absence_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    transition = Transition("source mill")
+    caplog.set_level(logging.INFO, "kaikou.supervisor")
+    for reason in ("refused on port 4840", "refused on port 4841", "does not trust us", "refused"):
+        transition.down(reason)
+        transition.down(reason)
+    for number in range(20):
+        transition.down("x" * number)
+    transition.up()
+    transition.down("does not trust us")
+    told = [record.getMessage() for record in caplog.records]
+    assert told[:2] == [
+        "source mill: lost: refused on port 4840",
+        "source mill: still lost: does not trust us",
+    ]
+    assert len(told) == Transition.MOST_REASONS + 2
+    assert told[-1] == "source mill: lost: does not trust us"
