@@ -24,7 +24,15 @@ from edge.adapters.opcua_check import EVERY_S, Check
 from edge.adapters.opcua_link import Away, Link
 from edge.adapters.opcua_portion import Portions
 from edge.adapters.opcua_subscription import Report, Subscription
-from edge.adapters.opcua_value import GONE, content, node_id, overflowed, status_of, time_of
+from edge.adapters.opcua_value import (
+    GONE,
+    content,
+    name,
+    node_id,
+    overflowed,
+    status_of,
+    time_of,
+)
 from edge.source import Answer
 from plant.errors import Unavailable
 from plant.flow.clock import Clock
@@ -250,8 +258,7 @@ class OpcUaSession:
             now = self._clock.now()
             for point, (status, reason) in self._missing.items():
                 rows.append((point, now, float("nan"), status))
-                if reason:
-                    why[point] = reason
+                why[point] = reason or name(status)
         vouched = reports[-1].heard if reports else None
         return Answer(_batch(rows), texts, why=why, vouched=vouched)
 
@@ -272,8 +279,8 @@ class OpcUaSession:
                 log.warning("%s: its queue overflowed, values are lost", self._link.url)
         if status in GONE:
             self._gone(point, status)
-        if reason:
-            why[point] = reason
+        if reason or status & 0x8000_0000:
+            why[point] = reason or name(status)
         if isinstance(value, str):
             texts.append(Text(point, at, value, status))
         else:

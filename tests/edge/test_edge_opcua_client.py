@@ -89,7 +89,9 @@ async def test_a_missing_node_is_looked_for_again(keys: Path, tmp_path: Path) ->
         asked = points("Count", "Later")
         async with config(server.port).open(asked, UtcClock(), tmp_path) as session:
             answers = await read_until(session, lambda a: rows(a, 0) and rows(a, 1))
-            assert rows(answers, 1)[0][2] == 0x8034_0000  # BadNodeIdUnknown, as the server said
+            assert rows(answers, 1)[0][2] == 0x8034_0000  # as the server said
+            told = [a.why[1] for a in answers if 1 in a.why]
+            assert told[0] == "BadNodeIdUnknown"
             await _add(server, "Later", 7.0)
             answers = await read_until(session, lambda a: any(not r[2] for r in rows(a, 1)))
             assert rows(answers, 1)[-1][1] == 7.0
