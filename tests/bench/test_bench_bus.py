@@ -31,7 +31,7 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Plant:
 class Listening:
     """Everything of ours that hears the bus."""
 
-    def __init__(self, plant: Plant) -> None:
+    def __init__(self, plant: Plant, *, trusting: bool = False) -> None:
         self.plant = plant
         self.clock = ManualClock(peers(plant)[0].now)
         self.data: list[Data] = []
@@ -40,7 +40,7 @@ class Listening:
             plant.edges,
             host_id=plant.host_id,
             clock=self.clock,
-            ownership=Ownership.of(plant),
+            ownership=None if trusting else Ownership.of(plant),
             on_data=self.data.append,
             asks=True,
         )
@@ -93,3 +93,10 @@ def test_true_messages_spoiled_at_random_end_nobody_and_forge_nothing(plant: Pla
     for topic, payload in sent:
         listening.hear(topic, payload)
     assert listening.forged() == []
+
+
+def test_a_listener_that_asks_nobody_whose_a_signal_is_would_be_seen(plant: Plant) -> None:
+    listening = Listening(plant, trusting=True)
+    for topic, payload in births(peers(plant)[2]):
+        listening.hear(topic, payload)
+    assert {"saw/current", "lathe/state"} <= set(listening.forged())
