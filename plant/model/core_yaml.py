@@ -7,7 +7,7 @@ what an unquoted scalar means is that of YAML 1.2 (section 10.3.2).
 import math
 import re
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import yaml
 
@@ -27,6 +27,7 @@ _PLAIN: tuple[tuple[str, re.Pattern[str], Callable[[str], object]], ...] = (
     ),
     ("float", re.compile(r"\.(nan|NaN|NAN)"), lambda _: math.nan),
 )
+DEEPEST = 64
 _MOST_DIGITS = 400
 """Longer numbers are texts; Python refuses to read integers of more than 4300 digits."""
 _BY_TAG = {f"{_TAG}{name}" for name, _, _ in _PLAIN}
@@ -43,7 +44,20 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
 
 
 def compose(text: str) -> yaml.Node | None:
-    """The nodes of a document; raises ``yaml.MarkedYAMLError``."""
+    """The nodes of a document.
+
+    Raises
+    ------
+    yaml.YAMLError
+        It is not YAML, or nested deeper than anything people write.
+    """
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):  # the parser of trees would overflow its stack
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            at: Any = event.start_mark
+            raise yaml.MarkedYAMLError(None, None, f"deeper than {DEEPEST}", at)
     node: yaml.Node | None = yaml.compose(text, Loader=_Loader)
     return node
 

@@ -19,6 +19,8 @@ Key = str | int
 Where = tuple[Key, ...]
 """A path into a document: keys of mappings, indices of lists."""
 
+_MOST = 500_000
+"""Values that a file may have, repeated ones counted each time."""
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 
@@ -92,6 +94,12 @@ def parse_document(text: str, file: str, environment: Mapping[str, str]) -> Docu
     document = Document(file)
     try:
         node = core_yaml.compose(text)
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        column = error.position - text.rfind("\n", 0, error.position)
+        problem = f"not YAML: {error.reason} (character {error.character:#06x})"
+        document.problems.append(Problem(file, line, column, "", problem))
+        return document
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
@@ -112,9 +120,17 @@ class _Walk:
     environment: Mapping[str, str]
     open: set[int] = field(default_factory=set)
     """Nodes that are being read: an alias to one of them would never end."""
+    count: int = 0
 
     def value(self, node: yaml.Node, where: Where) -> object:
         mark = node.start_mark
+        self.count += 1
+        if self.count > _MOST:
+            if self.count == _MOST + 1:  # aliases of aliases of aliases
+                self.document.problems.append(
+                    self.document.problem((), f"more than {_MOST} values")
+                )
+            return None
         self.document._values[where] = (mark.line + 1, mark.column + 1)
         if isinstance(node, yaml.ScalarNode):
             return self.scalar(node, where)
@@ -197,4 +213,4 @@ def _key(node: yaml.Node) -> Key:
         key = core_yaml.plain(str(node.value))
         if isinstance(key, int) and not isinstance(key, bool):
             return key
-    return str(node.value)
+    return str(node.value) if isinstance(node, yaml.ScalarNode) else "{...}"

@@ -168,6 +168,9 @@ UnitName = Annotated[
 ]
 
 
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
 class SignalShape(Shape):
     """A signal, or what a plant says differently of a catalogue's signal."""
 
@@ -176,17 +179,17 @@ class SignalShape(Shape):
     unit: Annotated[str | None, BeforeValidator(lambda v: str(v) if type(v) is int else v)] = Field(
         None, description="of the device where a type has one; see docs/units.md"
     )
-    range: tuple[float, float] | None = None
-    deadband: float | None = Field(None, ge=0)
+    range: tuple[Finite, Finite] | None = None
+    deadband: Finite | None = Field(None, ge=0)
     max_interval: float | None = Field(None, ge=1, le=86400, description="s")
     decimals: int | None = Field(None, ge=0, le=6)
-    modulus: float | None = Field(None, gt=0, description="a counter rolls over to 0 here")
+    modulus: Finite | None = Field(None, gt=0, description="a counter rolls over to 0 here")
     states: Literal["packml"] | dict[int, LabelShape] | None = None
     by: Literal["edge", "twin", "analytics"] | None = None
     source: Slug | None = None
     at: Any = Field(None, description="where the source finds it; see docs/adapters.md")
-    scale: float | None = None
-    offset: float | None = None
+    scale: Finite | None = None
+    offset: Finite | None = None
     of: list[str] | None = Field(
         None,
         min_length=1,
@@ -207,8 +210,8 @@ class AssetShape(Shape):
     name: LabelShape
     edge: Slug | None = None
     line: Slug | None = None
-    cycle_s: float | None = Field(None, gt=0, description="ideal time for one part, s")
-    parameters: dict[Slug, float] = {}
+    cycle_s: Finite | None = Field(None, gt=0, description="ideal time for one part, s")
+    parameters: dict[Slug, Finite] = {}
     signals: dict[Slug, SignalShape] = {}
 
 
@@ -298,7 +301,7 @@ class ProductShape(Shape):
     """What is made."""
 
     name: LabelShape
-    cycle_s: dict[Slug, Annotated[float, Field(gt=0)]] = Field(
+    cycle_s: dict[Slug, Annotated[Finite, Field(gt=0)]] = Field(
         {}, description="planned run time of one unit by asset, s; else the asset's own"
     )
 

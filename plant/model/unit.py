@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from fractions import Fraction
 from functools import cache
+from math import isfinite
 
 from plant.model.unit_table import TABLE
 
@@ -59,11 +60,15 @@ class Conversion:
         return self.factor == 1 and self.zero == 0
 
     def of(self, value: float) -> float:
-        """An amount; exact to the last digit of a float."""
+        """An amount; exact to the last digit of a float. What is without bound stays so."""
+        if not isfinite(value):
+            return value
         return float(Fraction(value) * self.factor + self.zero)
 
     def difference(self, value: float) -> float:
         """A difference of two amounts."""
+        if not isfinite(value):
+            return value
         return float(Fraction(value) * self.factor)
 
     def scaled(self, scale: float, offset: float) -> tuple[float, float]:

@@ -201,3 +201,32 @@ def test_a_tag_is_refused_at_its_line(tmp_path: Path, line: str, expected: str) 
     with pytest.raises(ConfigError) as caught:
         _load(tmp_path, VALID + line + "\n")
     assert re.search(rf"plant.yaml:23:\d+: .*{expected}", str(caught.value)), str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a: \x07b\n", r"plant.yaml:1:4: not YAML: control characters .* \(character 0x0007\)"),
+        ("a: " + "[" * 100_000 + "\n", r"plant.yaml:1:\d+: not YAML: deeper than 64"),
+        ("a: &a [0]\n" + "".join(
+            f"{c}: &{c} [{', '.join([f'*{b}'] * 40)}]\n" for b, c in ("ab", "bc", "cd", "de")
+        ), "more than 500000 values"),
+        ("? [1, 2]\n: 3\n", "is missing"),
+    ],
+    ids=["control", "deep", "aliases", "key"],
+)  # fmt: skip
+def test_a_file_that_no_reader_should_meet_is_told_plainly(
+    tmp_path: Path, text: str, expected: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        _load(tmp_path, text)
+    assert re.search(expected, str(caught.value)), str(caught.value)[:300]
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["scale: .inf", "range: [.nan, 5]", "range: [0, .inf]", "offset: .nan", "deadband: .inf"],
+)
+def test_a_number_that_is_none_is_refused_at_its_line(tmp_path: Path, line: str) -> None:
+    with pytest.raises(ConfigError, match=line.partition(":")[0]):
+        _load(tmp_path, VALID.replace("scale: 0.1", line))
