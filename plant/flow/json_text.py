@@ -80,16 +80,19 @@ def _text_fault(text: str) -> str | None:
     return None
 
 
-def stored_json(text: str) -> Any:
-    r"""A text that a store has kept, as any encoder takes it.
+def stored_json(text: str) -> dict[str, Any]:
+    r"""An object that a store has kept as text, as any encoder takes it.
 
     >>> stored_json('{"a":"' + chr(92) + 'ud800"}')
     {'a': '\\ud800'}
+    >>> stored_json("7")
+    {'unreadable': '7'}
     """
     try:
-        return shown(json.loads(text))
+        value = shown(json.loads(text))
     except (RecursionError, ValueError):
-        return {"unreadable": shown(text[:_HEAD])}
+        value = None
+    return value if isinstance(value, dict) else {"unreadable": shown(text[:_HEAD])}
 
 
 def shown(value: object, depth: int = DEPTH) -> Any:

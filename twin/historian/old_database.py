@@ -10,6 +10,7 @@ from typing import Any
 import apsw
 import numpy as np
 
+from plant.flow.json_text import stored_json
 from plant.flow.port import Changes, Series
 from plant.flow.sample import Event, Gap, SampleBatch, Text, Waveform
 from twin.historian.database import DamagedBlob, connect, leave_the_log, text_of
@@ -109,7 +110,7 @@ class OldDatabase:
             if signal in index
         ]
         events = [
-            (received, Event(time, asset, kind, json.loads(data)))
+            (received, Event(time, asset, kind, stored_json(data)))
             for time, received, asset, kind, data in self._rows(
                 "event", "time, received, asset, kind, data", "id"
             )
