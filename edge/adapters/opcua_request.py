@@ -8,6 +8,9 @@ from asyncua import ua as _ua
 
 ua: Any = _ua
 
+_A_REPORT = 2_000
+"""Values in one report; more would hold up the other sources while they are decoded."""
+
 
 def read_values(nodes: Sequence[Any]) -> Any:
     """The values of some nodes."""
@@ -24,7 +27,7 @@ def make_subscription(period_ms: int, *, alive_s: float, life_s: float) -> Any:
         RequestedPublishingInterval=period_ms,
         RequestedLifetimeCount=max(30, round(life_s * 1000 / period_ms)),
         RequestedMaxKeepAliveCount=max(1, int(alive_s * 1000 / period_ms)),
-        MaxNotificationsPerPublish=0,
+        MaxNotificationsPerPublish=_A_REPORT,
         PublishingEnabled=True,
         Priority=0,
     )

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -192,6 +193,23 @@ async def test_a_quiet_source_is_repeated_at_max_interval(
             await asyncio.gather(task, return_exceptions=True)
         assert all(b - a >= 1_500 for a, b in pairwise(times[1:]))
         assert times[-1] <= UtcClock().now()
+
+
+async def test_a_session_that_outlives_the_server_is_not_resumed(tmp_path: Path) -> None:
+    """Another process may answer under the same session id: its start time tells."""
+    async with strange(tmp_path) as server:
+        opened: Any
+        async with lab(server.port).open(points(3), UtcClock(), tmp_path) as opened:
+            link = opened._link
+            link._drop()
+            await link.resume()
+            assert link.connected
+            link._drop()
+            began = ua.NodeId(ua.ObjectIds.Server_ServerStatus_StartTime)
+            told = ua.DataValue(ua.Variant(datetime(2026, 1, 1, tzinfo=UTC)))
+            await server.inner.iserver.write_attribute_value(began, told)
+            with pytest.raises(Unavailable, match="started again"):
+                await link.resume()
 
 
 @pytest.mark.filterwarnings(  # asyncua's server forgets to await what would tell us
