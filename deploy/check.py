@@ -43,7 +43,8 @@ def _lines(plant: Plant) -> Iterator[str]:
     yield f"{len(plant.assets)} assets, {total} signals; hash {plant.hash}"
     for asset in plant.assets.values():
         yield _asset(asset)
-    yield "nothing is wrong"
+    unset = len({n.name for n in plant.needs if n.secret and n.missing is not None})
+    yield f"nothing is wrong{f'; secrets that are not set here: {unset}' if unset else ''}"
 
 
 def _store(store: object) -> str:

@@ -97,6 +97,7 @@ def test_check_says_which_room_on_which_box_needs_which(
     assert f"secret     TEST_MQTT: {mqtt}" in lines
     assert "secret     TEST_PLC2: edge of edge2 (NOT SET here)" in lines
     assert f"file       {plant_file.parent / 'plc.der'}: edge of edge1" in lines
+    assert lines[-1] == "nothing is wrong; secrets that are not set here: 5"
 
 
 def test_check_of_a_room_wants_what_the_room_needs(
