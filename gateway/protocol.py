@@ -41,7 +41,10 @@ class Http(H11Protocol):
             self._connections.busy(self._mine)
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
-        """A WebSocket from here on."""
+        """A WebSocket from here on; its handshake is ASCII (the library below fails otherwise)."""
+        if not all(name == b"cookie" or value.isascii() for name, value in self.headers):
+            self.send_400_response("A WebSocket handshake is ASCII.")
+            return
         if self._mine is not None:
             self._connections.busy(self._mine)
         super().handle_websocket_upgrade(event)
@@ -86,11 +89,27 @@ class WebSocket(WebSocketsSansIOProtocol):
             return
         super().handle_cont(event)
 
+    def send_receive_event_to_app(self) -> None:
+        """Hand a message on; one that is no text ends the stream, without a traceback."""
+        if self.curr_msg_data_type == "text" and not _is_text(b"".join(self.frames)):
+            self.conn.fail(1007)
+            self.handle_parser_exception()
+            return
+        super().send_receive_event_to_app()
+
     def resume_writing(self) -> None:
         """The other end reads."""
         if self._mine is not None:
             self._connections.read(self._mine)
         super().resume_writing()
+
+
+def _is_text(message: bytes) -> bool:
+    try:
+        message.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def protocols(connections: Connections) -> dict[str, Any]:

@@ -28,6 +28,11 @@ BAD = [
     b"GET /\xff\xfe HTTP/1.1\r\nHost: a\r\n\r\n",
     b"\0" * 3_000,
     b"GET /api/live HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
+    (
+        b"GET /api/live HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade\r\n"
+        b"Sec-WebSocket-Key: eHh4eHh4\xffHh4eHh4eHh4eA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    ),
+    b"GET /api/live HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade, \xff\r\n\r\n",
     b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n",
     b"POST /api/login HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
     b"POST /api/login HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999\r\n\r\n",

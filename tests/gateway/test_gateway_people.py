@@ -215,3 +215,27 @@ async def test_who_knows_a_name_locks_out_nobody(rig: Rig) -> None:
                 break
             await asyncio.sleep(min(float(answer.headers["retry-after"]), 2.0))
         assert answer.status_code == 200, "and after the delay the true password passes"
+
+
+SPOILED = {
+    "no text": b"\x81\x82\0\0\0\0\xff\xfe",
+    "reserved": b"\x83\x80\0\0\0\0",
+    "unmasked": b"\x81\x05hello",
+    "going on with nothing": b"\x80\x80\0\0\0\0",
+    "a long ping": b"\x89\xfe\0\x7e\0\0\0\0" + b"p" * 126,
+    "reserved bits": b"\xc1\x80\0\0\0\0",
+    "two in one packet": b"\x83\x80\0\0\0\0\x81\x82\0\0\0\0\xff\xfe",
+}
+
+
+@pytest.mark.parametrize("spoiled", SPOILED.values(), ids=list(SPOILED))
+async def test_spoiled_frames_end_their_stream_and_nothing_else(
+    rig: Rig, spoiled: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with rig.logged_in("wang") as wang, _live(rig, wang) as other:
+        async with _live(rig, wang) as socket:
+            socket.transport.write(spoiled)
+            assert await _closed(socket) in {1002, 1006, 1007}
+        await other.send('{"view": ["saw/current"]}')
+        assert json.loads(await other.recv())["type"] == "snapshot"
+    assert [r for r in caplog.records if r.levelname == "ERROR"] == []
