@@ -89,10 +89,7 @@ class Consumption:
     def saved(self) -> Mapping[str, float]:
         """Totals, the registers' bases, and how far they reach."""
         saved = dict(self._total) | {"parts": self._part_total, "until": float(self._until)}
-        for name, register in (("register", self._register), ("counter", self._counter)):
-            if register.base is not None:
-                saved |= {f"{name}_time": register.base[0], f"{name}_value": register.base[1]}
-        return saved
+        return saved | self._register.saved("register") | self._counter.saved("counter")
 
     def restore(self, saved: Mapping[str, float]) -> None:
         """See ``Estimator``."""
@@ -100,9 +97,17 @@ class Consumption:
             self._total[group] = saved.get(group, 0.0)
         self._part_total = saved.get("parts", 0.0)
         self._until = int(saved.get("until", 0))
-        for name, register in (("register", self._register), ("counter", self._counter)):
-            if f"{name}_time" in saved:
-                register.base = (int(saved[f"{name}_time"]), saved[f"{name}_value"])
+        self._register.restore("register", saved)
+        self._counter.restore("counter", saved)
+
+    @property
+    def since(self) -> int:
+        """See ``Estimator``."""
+        return self._register.base[0] if self._register.base else self._until
+
+    def warm(self, rows: SampleBatch, now: int) -> None:
+        """See ``Estimator``: states and powers since the register's last reading."""
+        self._kept = _tail(rows, self.since or now, len(self._signals))
 
     def _rows(self, batch: SampleBatch, path: str) -> SampleBatch:
         return batch.take(batch.signal == self._role[path])

@@ -34,5 +34,15 @@ class Estimator(Protocol):
     def saved(self) -> Mapping[str, float]:
         """What the next process must know."""
 
+    @property
+    def since(self) -> int:
+        """From when on (ms UTC) rows are needed again after ``restore``; 0: those of the moment."""
+
+    def warm(self, rows: SampleBatch, now: int) -> None:
+        """After ``restore``: rows before ``now`` that were worked on already.
+
+        Those since ``since``, and of each input the one that held then.
+        """
+
     def restore(self, saved: Mapping[str, float]) -> None:
         """Take over what an earlier process saved."""

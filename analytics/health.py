@@ -196,8 +196,13 @@ class Health:
             else {}
         )
 
+    @property
+    def since(self) -> int:
+        """See ``Estimator``."""
+        return 0
+
     def warm(self, rows: SampleBatch, now: int) -> None:
-        """Take readings again that an earlier process took, so that the index is known at once."""
+        """See ``Estimator``: readings fill the window again, so that the index is known at once."""
         if self._baseline is not None:
             self._take(rows, now)
 

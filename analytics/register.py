@@ -4,6 +4,7 @@ A register is never re-based on one reading: a drop is judged by what follows it
 rules and oracles O-1 to O-5 of the project's energy study, after IEC 62053 practice).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -57,6 +58,27 @@ class Register:
     resets: int = 0
     base: tuple[int, float] | None = None
     _dropped: list[tuple[int, float]] = field(default_factory=list)
+
+    def saved(self, name: str) -> dict[str, float]:
+        """The base and what was dropped since, under names that begin with ``name``."""
+        if self.base is None:
+            return {}
+        kept = [self.base, *self._dropped]
+        return {
+            f"{name}_{what}{at or ''}": float(number)
+            for at, pair in enumerate(kept)
+            for what, number in zip(("time", "value"), pair, strict=True)
+        }
+
+    def restore(self, name: str, saved: Mapping[str, float]) -> None:
+        """Take over what was saved."""
+        if f"{name}_time" in saved:
+            self.base = (int(saved[f"{name}_time"]), saved[f"{name}_value"])
+        self._dropped = [
+            (int(saved[f"{name}_time{at}"]), saved[f"{name}_value{at}"])
+            for at in range(1, GLITCH_READINGS)
+            if f"{name}_time{at}" in saved
+        ]
 
     def read(self, time: int, value: float) -> list[Increase]:
         """What a reading settles: nothing, one increase, or those that a reset held back."""

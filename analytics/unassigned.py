@@ -87,17 +87,38 @@ class Unassigned:
     def saved(self) -> Mapping[str, float]:
         """Where the energies began to count, and how far they are."""
         saved = {f"base:{path}": value for path, value in self._base.items()}
+        for at in range(self._at + 1, len(self.inputs)):
+            if self._time[at]:
+                saved[f"told:{self.inputs[at]}"] = float(self._value[at])
+                saved[f"status:{self.inputs[at]}"] = float(self._status[at])
         if self._register.base is not None:
-            time, value = self._register.base
-            saved |= {"time": float(time), "value": value, "taken": self._taken}
-        return saved
+            saved["taken"] = self._taken
+        return saved | self._register.saved("register")
 
     def restore(self, saved: Mapping[str, float]) -> None:
         """See ``Estimator``."""
         self._base = {k[5:]: v for k, v in saved.items() if k.startswith("base:")}
-        if "value" in saved:
-            self._register.base = (int(saved["time"]), saved["value"])
-            self._taken = saved["taken"]
+        if "value" in saved:  # as an earlier version wrote it
+            saved = {**saved, "register_time": saved["time"], "register_value": saved["value"]}
+        self._register.restore("register", saved)
+        self._taken = saved.get("taken", 0.0)
+        for at, path in enumerate(self.inputs):
+            if f"told:{path}" in saved:
+                self._value[at] = saved[f"told:{path}"]
+                self._status[at] = int(saved[f"status:{path}"])
+                self._time[at] = 1
+
+    @property
+    def since(self) -> int:
+        """See ``Estimator``."""
+        return 0
+
+    def warm(self, rows: SampleBatch, now: int) -> None:
+        """See ``Estimator``: the powers of the moment; accounts are saved."""
+        mine = rows.take(rows.signal < self._powers)
+        self._value[mine.signal] = mine.value
+        self._status[mine.signal] = mine.status
+        self._time[mine.signal] = mine.source_time
 
 
 def unassigned_of(plant: Plant) -> Sequence[Unassigned]:

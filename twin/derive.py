@@ -244,6 +244,10 @@ class Derivation:
             if state == UP and complete and complete != self._complete_told.get(edge):
                 self._complete_told[edge] = complete
                 yield Derived(f"{edge}/complete_up_to", now, float(complete))
+        final = min((group.final_up_to for group in self.groups), default=0)
+        if final > self._complete_told.get(TWIN, 0):
+            self._complete_told[TWIN] = final
+            yield Derived(f"{TWIN}/final_up_to", now, float(final))
 
     def _counts(self, now: int, mono: float) -> Iterable[Derived]:
         """What the way into the historian holds, dropped and heard again."""

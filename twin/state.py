@@ -247,6 +247,11 @@ class Group:
         view.take(view.hear([(row[0], row[1:]) for row in waiting]), 0)
         self._begin()
 
+    @property
+    def final_up_to(self) -> int:
+        """What holds up to here (source time, ms UTC) was told, and only late rows change it."""
+        return self._frontier
+
     # -------------------------------------------------------------------------------- restarts
 
     @property

@@ -7,10 +7,11 @@ from itertools import pairwise
 from random import Random
 
 from bench.restarted import Disk, KillableTwin, Waiting
-from plant.flow.port import Series
+from plant.flow.port import Changes, Series
 from plant.flow.sample import Event, SampleBatch
 from plant.flow.status import StatusCode
 from twin.run import state_runs
+from twin.timeline import alike
 
 START = 1_795_000_000_000
 STEP = 2_000
@@ -23,12 +24,23 @@ class Memory:
         self._paths = paths
         self._rows = defaultdict(dict)
         self._events: list[Event] = []
+        self._known = []
 
     def write(self, samples, events, now):
         columns = (samples.signal, samples.source_time, samples.value, samples.status)
+        received = max(now, self._known[-1][4] + 1 if self._known else 0)
         for signal, time, value, status in zip(*(c.tolist() for c in columns), strict=True):
-            self._rows[self._paths[signal]][time] = (value, status)
+            rows = self._rows[self._paths[signal]]
+            if time not in rows or not alike(rows[time], (value, status)):
+                rows[time] = (value, status)
+                self._known.append((signal, time, value, status, received))
         self._events += events
+
+    def changes(self, after, rows=100_000):
+        found = [row for row in self._known if row[4] > after]
+        samples = SampleBatch.of(*zip(*found, strict=True)) if found else SampleBatch.empty()
+        upto = found[-1][4] if found else after
+        return Changes(self.series(), samples, upto=upto, last=True)
 
     def reader(self):
         return self
