@@ -55,10 +55,11 @@ def estimators_of(plant: Plant) -> list[Estimator]:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What every estimator knew at ``time``, before the rows from then on."""
+    """What every estimator knew at ``time`` of the rows before, and whether there were any."""
 
     time: int
     saved: Saved
+    begun: bool
 
 
 class Course:
@@ -86,7 +87,7 @@ class Course:
         self.again = int(progress.get("again", 0))
         self.received = int(progress.get("received", 0))
         self.too_late = 0
-        self._begun = self.resumed = self.until > 0
+        self.resumed = self.until > 0
         self._index = {s.path: i for i, s in enumerate(self.published)}
         place = {p: i for i, p in enumerate(self.paths)}
         self._inputs = [np.array([place[p] for p in e.inputs]) for e in self.estimators]
@@ -96,14 +97,17 @@ class Course:
         self._path_of = np.array([place.get(s.path, -1) for s in self.published], np.int32)
         self._ours = np.zeros(len(self.paths), np.bool_)
         self._ours[self._path_of[self._path_of >= 0]] = True
-        self._restore(Mark(self.until, saved))
-        self._marks = [Mark(self.until, {e.name: e.saved() for e in self.estimators})]
+        self._restore(Mark(self.until, saved, bool(progress.get("begun", self.until > 0))))
+        self._marks = [self._mark()]
+
+    def _mark(self) -> Mark:
+        return Mark(self.until, {e.name: e.saved() for e in self.estimators}, self._begun)
 
     def _restore(self, mark: Mark) -> None:
         self.estimators = estimators_of(self._plant)
         for estimator in self.estimators:
             estimator.restore(mark.saved.get(estimator.name, {}))
-        self.until = mark.time
+        self.until, self._begun = mark.time, mark.begun
         self._told_value = np.full(len(self.published), np.inf)
         self._told_status = np.zeros(len(self.published), np.uint32)
         self._told_at = np.zeros(len(self.published), np.int64)
@@ -111,7 +115,7 @@ class Course:
     def begin(self, time: int) -> None:
         """Nothing was worked on yet: begin before ``time``, on the grid."""
         self.until = self.done = time // self.grid_ms * self.grid_ms
-        self._marks = [Mark(self.until, {e.name: e.saved() for e in self.estimators})]
+        self._marks = [self._mark()]
 
     def warm(self, reader: HistorianReader) -> None:
         """Read again what the estimators need of the rows before ``until``; nothing is told."""
@@ -148,7 +152,7 @@ class Course:
         found, events = self._work(rows, now)
         self.until = now
         if now - self._marks[-1].time >= MARK_MS:
-            self._marks.append(Mark(now, {e.name: e.saved() for e in self.estimators}))
+            self._marks.append(self._mark())
             while len(self._marks) > 1 and self._marks[1].time <= now - LATE_MS:
                 del self._marks[0]
         if now <= self.done:
@@ -182,6 +186,7 @@ class Course:
         mark = self._marks[0]
         progress = {
             "until": mark.time,
+            "begun": mark.begun,
             "done": self.done,
             "again": self.again,
             "received": self.received,

@@ -145,9 +145,11 @@ class KillableTwin:
     def commit(self) -> None:
         """What was heard is durable in the historian, and acknowledged."""
         heard = [w for w in self.disk.own + self.disk.rows if w.seen]
-        for waiting in heard:  # each a commit: two values of one time are told apart
-            if len(waiting.samples) or waiting.events:
-                self.disk.store.write(waiting.samples, waiting.events, self.clock.now())
+        if heard:
+            samples = SampleBatch.concat([w.samples for w in heard])
+            events = [event for w in heard for event in w.events]
+            self.disk.store.write(samples, events, self.clock.now())
+        for waiting in heard:
             node = NodeId(self.plant.group, waiting.node)
             if waiting.node in self.plant.edges and len(waiting.samples):
                 newest = min(int(waiting.samples.source_time.max()), self.clock.now())

@@ -46,14 +46,19 @@ class SampledLine:
     """All stations of a plant; ``signals`` is what the batches' ``signal`` counts in."""
 
     def __init__(
-        self, plant: Plant, start_ms: int, seed: int, faults: Sequence[Fault] = ()
+        self,
+        plant: Plant,
+        start_ms: int,
+        seed: int,
+        faults: Sequence[Fault] = (),
+        more: Sequence[str] = (),
     ) -> None:
         self.truth: Truth = []
         self.world = World(plant, start_ms, seed, self._note)
         self.world.faults = list(faults)
         self.world.fault_rate = 1.0
         self.truth += [(start_ms, s.id, _name(s)) for s in self.world.stations]
-        self.signals = list(_needed(plant, self.world.stations))
+        self.signals = list(_needed(plant, self.world.stations, more))
         read = [i for i, s in enumerate(self.signals) if s.reading is not None]
         self._scaling = Scaling([self.signals[i] for i in read], read)
         self._stage = Stage(self.signals, {})
@@ -61,12 +66,16 @@ class SampledLine:
         self._clock = ManualClock(start_ms)
         sources = {id: c for edge in plant.edges.values() for id, c in edge.sources.items()}
         self._reads: list[tuple[int, int, Read]] = []
+        self.pushed: list[int] = []
+        """Points of sources that tell changes, with the time of each."""
         for point, i in enumerate(read):
             reading = self.signals[i].reading
             assert reading is not None
             source: Any = sources[reading.source]
             every_ms = getattr(source, "poll_ms", 0) or source.publish_ms
             station = self.world.machines[self.signals[i].asset]
+            if not getattr(source, "poll_ms", 0):
+                self.pushed.append(point)
             self._reads.append((point, every_ms, _reading(station, reading.at)))
 
     def _note(self, time_ms: int, asset: str, kind: str, data: Mapping[str, Any]) -> None:
@@ -79,6 +88,14 @@ class SampledLine:
             yield self._chunk(min(until_ms, self._clock.now() + CHUNK_MS))
 
     def _chunk(self, until_ms: int) -> SampleBatch:
+        return self._publish(self._read(until_ms), until_ms)
+
+    def _publish(self, read: SampleBatch, until_ms: int) -> SampleBatch:
+        """What is reported of what was read."""
+        batch = self._scaling.apply(read, self._clock)
+        return self._filter.report(self._stage.process(batch, until_ms))
+
+    def _read(self, until_ms: int) -> SampleBatch:
         points: list[int] = []
         times: list[int] = []
         values: list[float] = []
@@ -93,22 +110,21 @@ class SampledLine:
                     times.append(now)
                     values.append(read(moment))
         self._clock.advance(until_ms - self._clock.now())
-        batch = self._scaling.apply(SampleBatch.of(points, times, values), self._clock)
-        return self._filter.report(self._stage.process(batch, until_ms))
+        return SampleBatch.of(points, times, values)
 
 
 def _name(station: Station) -> str:
     return "starved" if station.inlet.empty else "working"
 
 
-def _needed(plant: Plant, stations: Sequence[Station]) -> Iterator[Signal]:
-    """Signals that states follow from, and what they are conditioned from."""
+def _needed(plant: Plant, stations: Sequence[Station], more: Sequence[str]) -> Iterator[Signal]:
+    """Signals that states follow from, ``more`` by id, and what they are conditioned from."""
     known = {s.path: s for s in plant.signals}
     wanted: dict[str, None] = {}
 
     def want(path: str) -> None:
         signal = known.get(path)
-        if signal is not None and path not in wanted:
+        if signal is not None and path not in wanted and _sampled(signal):
             wanted[path] = None
             for other in signal.inputs if signal.condition is not None else ():
                 want(other)
@@ -116,9 +132,15 @@ def _needed(plant: Plant, stations: Sequence[Station]) -> Iterator[Signal]:
     for station in stations:
         for rule in station.asset.state_rules:
             want(rule.signal)
-        for id in COUNTERS:
+        for id in (*COUNTERS, *more):
             want(f"{station.id}/{id}")
     return (s for s in plant.signals if s.path in wanted)
+
+
+def _sampled(signal: Signal) -> bool:
+    """Whether its source is one of those that are read here."""
+    at = signal.reading.at if signal.reading is not None else None
+    return at is None or isinstance(at, RegisterPoint) or hasattr(at, "node")
 
 
 def _reading(station: Any, at: Any) -> Read:

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 240.0
 SMOKED = {
     "bus", "chaos", "damage", "fuzz", "health", "historian", "historian_read", "powercut",
-    "recorded", "road", "states", "twin", "wire",
+    "recorded", "restart", "road", "states", "twin", "wire",
 }  # fmt: skip
 LOSSES = ("missing", "doubled", "declared_gaps", "not_served", "stray_files", "cells_wrong")
 BY_HAND = {"start"}
@@ -167,6 +167,13 @@ def test_states_follow_the_simulators_ledger() -> None:
     assert told["right"] > 0.95
     assert told["told_apart"] > 0.9
     assert told["backlog_agrees"] == 1.0, "a backlog gets the states that the live way got"
+
+
+def test_restarts_change_no_history() -> None:
+    told = bench("restart", "--hours", 0.6, "--kills", 9)
+    assert told["twin_starts"] >= 3
+    assert told["final_h"] > 0.5
+    assert (told["states_differ_ms"], told["energy_differ"], told["oee_differ"]) == (0, 0, 0)
 
 
 def test_a_historian_gives_back_what_was_written() -> None:
