@@ -6,8 +6,10 @@ kept. A row that comes late, or is corrected, takes everything back to a mark be
 begins at the oldest mark. What is worked on again is told again only from where it may differ.
 """
 
+import logging
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -17,8 +19,11 @@ from analytics.health import health_of
 from analytics.unassigned import unassigned_of
 from plant.flow.port import HistorianReader
 from plant.flow.sample import Event, Int64, SampleBatch
+from plant.flow.supervisor import Backoff, Fault, Unexpected
 from plant.model.plant import Plant
 from plant.model.signal import Origin
+
+log = logging.getLogger("kaikou.analytics")
 
 GRID_MS = 15_000
 """Estimators are asked at multiples of this (plant time)."""
@@ -45,7 +50,7 @@ def estimators_of(plant: Plant) -> list[Estimator]:
     """Every method that finds its inputs in this plant."""
     found: list[Estimator] = []
     for asset in plant.assets.values():
-        if measured(asset) and asset.signal("energy_producing_kwh"):
+        if measured(asset) and asset.signal("state") and asset.signal("energy_producing_kwh"):
             found.append(Consumption(asset))
         health = health_of(asset)
         if health is not None:
@@ -62,10 +67,21 @@ class Mark:
     begun: bool
 
 
+@dataclass(slots=True)
+class Contained:
+    """What went wrong in one method, and how long it rests (monotonic s)."""
+
+    unexpected: Unexpected
+    rests_until: float = 0.0
+    backoff: Backoff = field(default_factory=lambda: Backoff(5.0, 600.0))
+
+
 class Course:
     """All estimators of a plant at work on stored rows.
 
     An estimator may use what one before it found: that does not go through the historian first.
+    One that ends in an error nobody expected begins anew after a pause, as it was at the last
+    mark; the others go on.
 
     paths      everything that an estimator asks for
     published  the signals of this process, in the order of its outbox
@@ -79,6 +95,7 @@ class Course:
         self._plant = plant
         self.grid_ms = min(round(GRID_MS * max(1.0, factor)), LONGEST_GRID_MS)
         self.estimators = estimators_of(plant)
+        self._contained = [Contained(Unexpected(f"method {e.name}")) for e in self.estimators]
         self.paths = list(dict.fromkeys(p for e in self.estimators for p in e.inputs))
         self.published = plant.published(Origin.ANALYTICS)
         progress = saved.get(PROGRESS, {})
@@ -167,10 +184,8 @@ class Course:
         found: list[SampleBatch] = []
         events: list[Event] = []
         rows = rows.take(~self._ours[rows.signal])
-        for estimator, inputs, outputs in zip(
-            self.estimators, self._inputs, self._outputs, strict=True
-        ):
-            out = estimator.update(_of(rows, inputs, len(self.paths)), now)
+        for number, (inputs, outputs) in enumerate(zip(self._inputs, self._outputs, strict=True)):
+            out = self._update(number, _of(rows, inputs, len(self.paths)), now)
             signal = outputs[out.signal]
             known = signal >= 0
             out = SampleBatch.of(signal, out.source_time, out.value, out.status)
@@ -178,8 +193,24 @@ class Course:
             at = self._path_of[found[-1].signal]
             asked = SampleBatch.of(at, found[-1].source_time, found[-1].value, found[-1].status)
             rows = SampleBatch.concat([rows, asked.take(at >= 0)])
-            events += estimator.events()
+            events += self.estimators[number].events()
         return self._worth(SampleBatch.concat(found)), events
+
+    def _update(self, number: int, rows: SampleBatch, now: int) -> SampleBatch:
+        """What an estimator finds in rows; nothing while it rests after an error of its own."""
+        contained = self._contained[number]
+        if time.monotonic() < contained.rests_until:
+            return SampleBatch.empty()
+        try:
+            with contained.unexpected.caught():
+                return self.estimators[number].update(rows, now)
+        except Fault as error:
+            contained.rests_until = time.monotonic() + contained.backoff.next()
+            fresh = estimators_of(self._plant)[number]
+            fresh.restore(self._marks[-1].saved.get(fresh.name, {}))
+            self.estimators[number] = fresh
+            log.warning("method %s begins anew: %s", fresh.name, error)
+            return SampleBatch.empty()
 
     def saved(self) -> dict[str, Mapping[str, float]]:
         """What the next process must know."""

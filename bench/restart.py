@@ -45,8 +45,8 @@ from plant.flow.status import StatusCode
 from plant.model.load import load
 from plant.model.plant import TWIN, Plant
 from plant.model.signal import SignalKind
-from twin.historian.embedded import Embedded
 from twin.birth import series_of
+from twin.historian.embedded import Embedded
 from twin.kpi.line import line_kpis
 from twin.kpi.log import read_log
 from twin.kpi.measure import kpis

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-import analytics.service
-from analytics.service import Course
+import analytics.course
+from analytics.course import Course
 from edge.adapters import KINDS as SOURCES
 from edge.conditioning import KINDS as CONDITIONS
 from plant.flow.sample import SampleBatch
@@ -44,6 +44,6 @@ def test_a_bug_of_one_method_rests_it_and_disturbs_no_other(
     assert len(told) == 1
     assert broken.name in told[0].message
     assert course.estimators[0] is not broken, "it begins anew"
-    monkeypatch.setattr(analytics.service.time, "monotonic", lambda: 1e12)
+    monkeypatch.setattr(analytics.course.time, "monotonic", lambda: 1e12)
     again, _ = course.advance(rows, 180_000)
     assert set(again.signal.tolist()) & {course._index[p] for p in broken.outputs}
