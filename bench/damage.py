@@ -114,7 +114,7 @@ def run(kinds: Sequence[str], trials: int, seed: int) -> dict[str, object]:
         files: dict[str, list[Path]] = {}
         for at in sorted(p for p in template.rglob("*") if p.is_file()):
             path = at.relative_to(template)
-            if path.suffix not in {".lock", ".port"} and path.parts[0] != "log":
+            if path.suffix not in {".lock", ".port", ".open"} and path.parts[0] != "log":
                 files.setdefault(kind_of(path), []).append(path)
         some = {k: f for k, f in files.items() if not kinds or any(w in k for w in kinds)}
         sys.stderr.write(f"{len(some)} kinds of files: {', '.join(some)}\n")

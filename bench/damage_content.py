@@ -11,7 +11,18 @@ import apsw
 
 _BASES = (".sqlite", ".db")
 _BESIDE = ("-wal", "-shm", "-journal")
-_TRANSIENT = (".lock", ".part", ".log", ".new", "-wal", "-shm", "-journal", ".condemned", ".port")
+_TRANSIENT = (
+    ".lock",
+    ".part",
+    ".log",
+    ".new",
+    "-wal",
+    "-shm",
+    "-journal",
+    ".condemned",
+    ".port",
+    ".open",
+)
 
 
 class Content:

@@ -39,7 +39,14 @@ from plant.outbox.row import (
     unknown_loss,
 )
 from plant.outbox.salvage import renew
-from plant.outbox.schema import SUSPECT, is_damage, open_file, transaction
+from plant.outbox.schema import (
+    CHECKED_BYTES,
+    PAGE_BYTES,
+    SUSPECT,
+    is_damage,
+    open_file,
+    transaction,
+)
 from plant.outbox.table import (
     forget_owed,
     load_runs,
@@ -121,6 +128,7 @@ class OutboxFile:
             self.aliases = AliasBook(self._db, self.path)
             self._reserve = Reserve(self._db)
             self._load()
+            self._look_through()
             self._begin(run)
         except BaseException:
             self._db.close()
@@ -176,6 +184,15 @@ class OutboxFile:
         self.state = load_state(self._db, self.path)
         self.owed = read_owed(self._db)
         self._oldest = 0
+
+    def _look_through(self) -> None:
+        """Find damaged rows at the start, not when they are sent; in a large file it takes long."""
+        if self._db.pragma("page_count") * PAGE_BYTES > CHECKED_BYTES:
+            return
+        for columns in self._db.execute(SELECT_ROW):
+            row = read_row(columns)
+            if not isinstance(row, NewRow):
+                self._bad.put(columns[0], row)
 
     def _begin(self, run: str) -> None:
         """Forget runs without rows and open the run of this process."""

@@ -84,6 +84,7 @@ def test_a_wrong_bit_in_a_rows_metrics_costs_that_row_and_no_other(tmp_path):
     flip(tmp_path, row(3, "mill", 129).metrics)
     file = opened(tmp_path, "r2")
     assert not file.damaged, "the file is whole"
+    assert file.owes, "told at the start, before anybody asks for it"
     assert offsets(file) == [1, 2, 4, 5, 6]
     outcome = file.write(Change())
     assert outcome.dropped == [("r1", 3)]
