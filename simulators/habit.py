@@ -22,7 +22,8 @@ class Habit:
     as_unit           unit that its answers name; None: the one that was asked
     as_transaction    transaction that they name, likewise
     dead              units behind it that do not answer
-    dead_code         exception with which it tells that, after ``dead_s``; 0: it tells nothing
+    dead_code         exception with which it tells that; 0: it tells nothing
+    dead_s            how long it waits for such a unit, and answers nobody meanwhile
     mute              first registers of which it answers no question
     """
 

@@ -64,6 +64,8 @@ class ModbusServer:
     ) -> None:
         self.units = units
         self.habit = habit or Habit()
+        self.free_at = 0.0
+        """Loop time until which it waits for a dead unit."""
         self.asked = 0
         self.connections = 0
         self.link = link or Link()
@@ -175,6 +177,8 @@ class _Connection(asyncio.Protocol):
             transport.abort()
             return
         loop = asyncio.get_running_loop()
+        if unit in habit.dead and habit.dead_s:
+            self._server.free_at = max(loop.time(), self._server.free_at) + habit.dead_s
         if link.silent or habit.ignores(unit, pdu) or loop.time() < self._ready_at:
             return
         if link.garbage:
@@ -182,7 +186,7 @@ class _Connection(asyncio.Protocol):
         else:
             answer = habit.frame(transaction, unit, self._server.answer(unit, pdu))
             frame, self._last = habit.copy(self._last) + answer, answer
-        late_s = max(link.late_s, habit.dead_s if unit in habit.dead else 0.0)
+        late_s = max(link.late_s, self._server.free_at - loop.time())
         if late_s > 0.0:
             loop.call_later(late_s, _send, transport, frame, habit.closes)
         else:

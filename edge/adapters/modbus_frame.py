@@ -115,15 +115,16 @@ class Answers:
             What came is no Modbus frame, or an answer to something else.
         """
         buffer = self._buffer
-        while len(buffer) >= _EXCEPTION_SIZE:
+        while len(buffer) >= _HEADER.size:
             transaction, protocol, length, _, function = _HEADER.unpack_from(buffer)
-            if protocol != 0 or not (3 <= length <= 254 or function & _EXCEPTION):
+            ours = transaction == question.transaction
+            if protocol != 0 or not (function & _EXCEPTION or (3 if ours else 2) <= length <= 254):
                 raise DecodeError("no Modbus frame", bytes(buffer[:32]))
             size = _EXCEPTION_SIZE if function & _EXCEPTION else 6 + length
-            if transaction == question.transaction:
+            if ours and len(buffer) >= _EXCEPTION_SIZE:
                 _judge(bytes(buffer[:_EXCEPTION_SIZE]), question)
                 return self._data(size) if len(buffer) >= size else None
-            if len(buffer) < size:
+            if ours or len(buffer) < size:
                 return None
             if len(self.strange) < 8:
                 self.strange.add(transaction)

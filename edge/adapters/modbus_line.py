@@ -17,6 +17,8 @@ DEAD_UNIT = (10, 11)
 """Exceptions of a gateway whose unit does not answer (Modbus application protocol 1.1b3, 7)."""
 _PAUSES_S = (0.0, 0.3, 1.0)
 """What is tried between connecting and the first question, where nothing is configured."""
+_WAITS = 3.0
+"""Timeouts that the question after one to a dead unit is given: gateways wait longer than we do."""
 _AGAIN_S = 0.05
 """Pause before a device that has just closed a connection is asked for the next one again."""
 
@@ -129,6 +131,8 @@ class ModbusLine:
         """Which of the pauses is tried."""
         self._proven = False
         """It has answered at once after a connection was made."""
+        self._waits = False
+        """The last question was for a unit that is dead: a gateway may still wait for it."""
         self._just_closed = False
         """A connection that worked has just ended, the device may need a moment for the next."""
 
@@ -172,7 +176,7 @@ class ModbusLine:
             self._transaction = self._transaction % 0xFFFF + 1
             question = Question(self._transaction, *what)
             try:
-                data = await wire.ask(question, timeout_s)
+                data = await wire.ask(question, timeout_s * (_WAITS if self._waits else 1.0))
             except _Closed:
                 self._note_close(wire)
                 if fresh:
@@ -198,7 +202,7 @@ class ModbusLine:
 
     def _answered(self, wire: _Wire, unit: int, *, fresh: bool) -> None:
         wire.heard.add(unit)
-        wire.missed = 0
+        wire.missed, self._waits = 0, False
         if fresh and not self._pause:
             self._proven = True
         if self._once >= 2:
@@ -220,6 +224,7 @@ class ModbusLine:
     def _keep_or_drop(self, wire: _Wire, unit: int) -> None:
         """After a timeout: the connection stands where another unit is heard on it."""
         wire.missed += 1
+        self._waits |= not self.turns.is_living(unit)
         if wire.missed > 1 or not wire.heard - {unit}:
             self._drop()
 

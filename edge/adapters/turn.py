@@ -75,6 +75,10 @@ class Turns:
         self._failed[unit] = 2 if unit not in self._heard_at else self._failed.get(unit, 0) + 1
         self._rest_until = max(self._rest_until, self._monotonic() + _SHARE * took_s)
 
+    def is_living(self, unit: int | str) -> bool:
+        """Whether this unit answered the last time it was asked."""
+        return self._rank(unit) == 0
+
     def _rank(self, unit: int | str) -> int:
         """0 for one that answers, 1 for one that is new or doubtful, 2 for a silent one."""
         return min(2, self._failed.get(unit, 1))

@@ -283,11 +283,12 @@ async def test_device_failure_of_one_block(tmp_path: Path) -> None:
     [
         b"HTTP/1.1 400 Bad Request\r\n\r\n",
         bytes.fromhex("dead0c0000050104020005"),
+        bytes.fromhex("0001000000020104"),
         bytes.fromhex("0001000000050104020001ff"),
         bytes.fromhex("000100000003010402"),
         bytes.fromhex("00010000000701040400010002"),
     ],
-    ids=["text", "protocol", "tail", "short", "long"],
+    ids=["text", "protocol", "eight bytes", "tail", "short", "long"],
 )
 async def test_rubbish_is_bad_and_ends_nothing(raw: bytes, tmp_path: Path) -> None:
     async with peer(registers({0: 5, 1: 6})) as device:

@@ -346,6 +346,17 @@ async def test_eight_dead_units_do_not_hold_up_the_living_one(code: int, tmp_pat
                 await until(lambda: any(read.good for _, read in heard[9]))  # back, and found
 
 
+async def test_a_gateway_that_waits_longer_than_we_do_loses_no_living_unit(tmp_path: Path) -> None:
+    habit = Habit(dead=frozenset({2, 3}), dead_code=11, dead_s=0.45)
+    async with device(habit, *[{0: n} for n in range(3)]) as server:
+        async with running(server, (1, 2, 3), tmp_path, timeout_ms=150, poll_ms=50) as heard:
+            await until(lambda: len(heard[1]) > 5)
+            asked = server.asked
+            await until(lambda: len(heard[1]) > 40)
+            assert all(read.good for _, read in heard[1])
+            assert server.asked > asked + 36, "the dead ones are tried meanwhile"
+
+
 async def test_a_gateway_that_dies_with_all_its_units_is_found_again(tmp_path: Path) -> None:
     async with device(Habit(), *[{0: n} for n in range(3)]) as server:
         async with running(server, range(1, 4), tmp_path, timeout_ms=100) as heard:
