@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import os
+import signal as signals
 import socket
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
@@ -241,3 +243,28 @@ async def test_from_the_broker_the_whole_plant_is_seen(
         tasks[1].cancel()
         await asyncio.wait([*tasks, *running], timeout=10)
         mosquitto.kill()
+
+
+async def test_a_hangup_has_our_certificate_read_again() -> None:
+    class Server:
+        renewed = reviewed = 0
+
+        async def renew(self) -> bool:
+            self.renewed += 1
+            return False
+
+        def review(self) -> None:
+            self.reviewed += 1
+
+    server: Any = Server()
+    task = asyncio.create_task(service.keep_certificates(server))
+    try:
+        await asyncio.sleep(0)
+        os.kill(os.getpid(), signals.SIGHUP)
+        async with asyncio.timeout(20):
+            while not (server.renewed and server.reviewed):
+                await asyncio.sleep(0.01)
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert server.renewed == 1
