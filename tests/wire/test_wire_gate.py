@@ -14,12 +14,13 @@ from plant.flow.sample import Event
 from plant.wire import kaikou_pb2
 from plant.wire import sparkplug_b_pb2 as pb
 from plant.wire.birth import BD_SEQ
+from plant.wire.codec import encode_payload
 from plant.wire.decode import decode_payload
 from plant.wire.edge_session import EdgeSession, parse_state
-from plant.wire.gate import RECORD_BYTES, TEXT_BYTES, TIME_LAST
+from plant.wire.gate import RECORD_BYTES, RUNS, TEXT_BYTES, TIME_LAST
 from plant.wire.host_event import Born, Data, Died, HostEvent, RebirthWanted, Refused
 from plant.wire.host_session import HostSession
-from plant.wire.message import Ack
+from plant.wire.message import Ack, Runs, RunState
 from plant.wire.ownership import Ownership
 from plant.wire.quota import ASKS, HELD_BYTES, MORE_METRICS, NODE_SIGNALS, NODES, SIGNALS
 from plant.wire.record import decode_record, encode_event
@@ -220,6 +221,17 @@ def test_a_row_of_ours_with_a_metric_out_of_range_leaves_a_gap_record() -> None:
     assert taken.row is not None
     (gap,) = taken.gaps
     assert (gap.edge, gap.samples, gap.reason) == ("g/edge1", 1, "refused: a time out of range")
+
+
+def test_an_outbox_announces_so_many_runs_and_no_more() -> None:
+    for count, taken in ((RUNS, True), (RUNS + 1, False)):
+        states = tuple(RunState(f"r{i}", 0, 1) for i in range(count))
+        raw = encode_payload(b"", NOW, 0, runs=Runs("r0", states))
+        if taken:
+            assert decode_payload(raw).runs == Runs("r0", states)
+        else:
+            with pytest.raises(DecodeError, match="too many runs"):
+                decode_payload(raw)
 
 
 def test_a_text_too_long_is_born_without_its_value() -> None:
