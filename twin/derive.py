@@ -4,6 +4,7 @@ They go through the twin's own outbox onto the bus and are stored when the twin 
 everybody else's: there is no second way into the historian.
 """
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
@@ -22,9 +23,12 @@ from twin.fold import folds
 from twin.host import Host
 from twin.line import Mirror
 from twin.link import SETTLE_S, UP, Links
+from twin.resume import FILE
 from twin.state import SLACK_MS, Group
 from twin.stated import MODE, StatedModes
 from twin.timeline import Derived
+
+log = logging.getLogger("kaikou.twin")
 
 REPEAT_S = 60.0
 COUNTS_S = 30.0
@@ -41,6 +45,8 @@ WARM_EVENTS_MS = 400 * 86_400_000
 """So far back is looked for what people said of modes."""
 
 NONE: Mapping[str, Snapshot] = MappingProxyType({})
+
+ANEW = "%s: nothing in %s to go on from: its states begin anew from the rows of the last hours"
 
 Accept = Callable[[SampleBatch, bool], object]
 """Takes samples of the published signals, and whether they are current values."""
@@ -126,6 +132,8 @@ class Derivation:
             oldest = min(start, oldest)
             paths = [self._host.table.path(int(s)) for s in group.signals]
             rows = reader.read(paths, start, now + AHEAD_MS)
+            if len(rows) and group.name not in snapshots:
+                log.warning(ANEW, group.name, FILE)
             group.warm(
                 SampleBatch.of(
                     group.signals[rows.signal], rows.source_time, rows.value, rows.status

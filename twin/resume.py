@@ -48,12 +48,6 @@ class Resume:
             log.warning("%s", error)
             set_aside(self._path)
             kept = {}
-        for name in wanted.keys() - kept.keys():
-            log.warning(
-                "%s: nothing to go on from in %s: its states begin anew from the last hours' rows",
-                name,
-                self._path,
-            )
         return kept
 
     def write(self, snapshots: Iterable[tuple[str, str, Snapshot]]) -> None:

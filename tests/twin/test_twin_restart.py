@@ -13,6 +13,7 @@ import twin.derive
 import twin.final
 from bench.restarted import Disk, KillableTwin, Waiting
 from plant.errors import Unavailable
+from plant.flow.clock import UtcClock
 from plant.flow.live import LiveTable, SignalTable
 from plant.flow.sample import SampleBatch
 from plant.model.packml import PackML
@@ -229,7 +230,35 @@ def test_snapshots_are_kept_in_a_file_that_is_whole_or_not_used(plant, tmp_path,
     file.write_bytes(content)
     caplog.clear()
     assert resume.read({"hall": "a"}) == {}
-    assert FILE in caplog.text
+    assert FILE in caplog.text, "set aside, and told"
     assert [p.name for p in tmp_path.iterdir() if "damaged" in p.name]
     with pytest.raises(Unavailable, match="cannot be written"):
         Resume(tmp_path / "nowhere").write([("hall", "a", shot)])
+
+
+# ------------------------------------------------------------------------------- real processes
+
+
+@pytest.mark.timeout(90)
+async def test_a_twin_and_an_edge_that_begin_again_leave_what_was(kit, tmp_path):
+    """Over a real broker: the edge says again what it said, with its old time; both are new."""
+    begun = UtcClock().now() - 100 * SECOND
+
+    def steps(twin):
+        rows = twin.reader.read(["saw/state"], 0, 10**14)
+        known = dict(zip(rows.source_time.tolist(), rows.value.tolist(), strict=True))
+        return [known[at] for at in sorted(known)]
+
+    async def heard(up):
+        index = {s.path: at for at, s in enumerate(up.signals)}
+        now = UtcClock().now()
+        for time in (begun, now):
+            rows = [index["saw/activity"], index["gauge/activity"]]
+            await up.accept(SampleBatch.of(rows, time, [2.0, 2.0]))
+        await kit.until(lambda: up.outbox.count.rows == 0)
+
+    for _ in range(2):
+        async with kit.twin(kit.plant, tmp_path) as twin, kit.edge(kit.plant, tmp_path / "e") as up:
+            await heard(up)
+            await kit.until(lambda: set(steps(twin)) == {float(PackML.Execute)}, deadline_s=30.0)
+            assert (tmp_path / "twin" / FILE).exists()
