@@ -109,7 +109,7 @@ class Restatement:
         self._added_at = clock_s
         parts = [batch]
         if len(batch):
-            parts.append(self._take(batch, now, clock_s))
+            parts.append(self._take(batch, now, now if vouched is None else vouched, clock_s))
         parts += self._state(now, vouched, clock_s)
         return SampleBatch.concat([p for p in parts if len(p)])
 
@@ -123,19 +123,19 @@ class Restatement:
             out += [Text(t.signal, when, t.text, t.status) for t in again]
         return out
 
-    def _take(self, batch: SampleBatch, now: int, clock_s: float) -> SampleBatch:
-        """Keep the peer's word; returns what is to be stated at once."""
+    def _take(self, batch: SampleBatch, now: int, heard: int, clock_s: float) -> SampleBatch:
+        """Keep the peer's word; returns what is to be stated at once, as of when it was heard."""
         at = batch.signal
         known = self._held[at]
         if known.any() and clock_s >= self._queued_until:
             self._compare_clocks(at[known], now - batch.source_time[known], clock_s)
         old = self._lost[at] & (batch.source_time <= self._lost_at)
-        again = old & ~known
+        again = old & ~known & (heard >= self._lost_at)
         self._value[at], self._status[at] = batch.value, batch.status
         self._time[at] = batch.source_time
         self._held[at] = True
-        self._lost[at] = old & known
-        return self._rows(np.unique(at[again]), now, now)
+        self._lost[at] = old & ~again
+        return self._rows(np.unique(at[again]), heard, now)
 
     def _compare_clocks(self, at: NDArray[np.int32], lag: Int64, clock_s: float) -> None:
         near = np.abs(lag) < _LIVE_MS

@@ -12,7 +12,7 @@ import logging
 import random
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -185,11 +185,12 @@ class OpcUaSession:
         Unavailable
             The session is over.
         """
-        if not self._link.connected and not self._subscription.waits:
-            return await self._mend()
         try:
             if self._link.connected:
-                await self._keep()
+                with suppress(Away):  # what came before the loss is given first
+                    await self._keep()
+            if not self._link.connected and (self._away_since or not self._waits):
+                return await self._mend()
             reports = self._first or await self._subscription.reports(_LISTEN_S)
         except Away:
             return self._lost()
@@ -197,6 +198,10 @@ class OpcUaSession:
             raise Unavailable(f"{self._link.url}: {error}") from error
         self._first = []
         return self._answer(reports)
+
+    @property
+    def _waits(self) -> bool:
+        return bool(self._first) or self._subscription.waits
 
     async def _keep(self) -> None:
         """What is due besides listening."""

@@ -115,9 +115,14 @@ class Subscription:
         """
         await self.stop()
         self._failed = self._over = None
-        self._again.clear()
         await self._claim()
+        while not self._arrived.empty():
+            came = self._arrived.get_nowait()
+            self._again += [came] if came is not None else []
         number = self._next or 1
+        for told, _ in self._again:
+            if told.NotificationMessage.NotificationData:
+                number = _after(told.NotificationMessage.SequenceNumber)
         while (message := await self._fetch(number)) is not None:
             self._again.append((message, self._clock.now()))
             number = _after(number)

@@ -199,6 +199,18 @@ async def test_after_a_short_loss_what_was_missed_comes_first() -> None:
         assert values(await taken(subscription, 3)) == [2.0, 3.0, 4.0]
 
 
+async def test_what_waits_when_the_session_is_taken_up_again_is_not_asked_for_twice() -> None:
+    server = Server(published(1, 1.0), published(2, 2.0), Away("cut"), Away("cut"))
+    async with subscribed(server) as subscription:
+        async with asyncio.timeout(10):
+            while server.reports:
+                await asyncio.sleep(0.005)
+        server.keeps = {2: published(2, 2.0), 3: published(3, 3.0)}
+        server.reports = [published(4, 4.0)]
+        await subscription.resume()
+        assert values(await taken(subscription, 4)) == [1.0, 2.0, 3.0, 4.0]
+
+
 async def test_a_subscription_that_the_server_forgot_is_not_resumed() -> None:
     server = Server(published(1, 1.0))
     async with subscribed(server) as subscription:

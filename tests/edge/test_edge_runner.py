@@ -286,6 +286,18 @@ def test_what_was_queued_over_a_short_loss_is_not_taken_for_current() -> None:
     assert push.add(SampleBatch.of([0], [NOW + 11_000], [3.0]), NOW + 12_500).value == [3.0]
 
 
+def test_what_was_heard_before_a_loss_is_not_stated_after_it() -> None:
+    push, clock = _pushed()
+    push.add(SampleBatch.empty(), NOW, NOW)
+    push.lose(NOW + 5_000)
+    clock[0] = 6.0
+    first = push.add(SampleBatch.of([0], [NOW], [1.0]), NOW + 6_000, NOW + 2_000)
+    assert first.source_time.tolist() == [NOW]
+    clock[0] = 8.5
+    back = push.add(SampleBatch.empty(), NOW + 8_500, NOW + 8_400)
+    assert (back.source_time.tolist(), back.value.tolist()) == ([NOW + 8_400], [1.0])
+
+
 def test_a_quiet_value_told_from_the_queue_is_good_again_after_the_loss() -> None:
     push, clock = _pushed()
     push.add(SampleBatch.of([0], [NOW], [1.0]), NOW)
