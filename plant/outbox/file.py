@@ -14,6 +14,7 @@ from zlib import crc32
 
 import apsw
 
+from plant.file import make_private
 from plant.outbox.alias import AliasBook, AliasKey
 from plant.outbox.bound import NoRoom, drop_oldest, merge_records
 from plant.outbox.checksum import (
@@ -43,6 +44,7 @@ from plant.outbox.schema import (
     CHECKED_BYTES,
     PAGE_BYTES,
     SUSPECT,
+    FileGone,
     is_damage,
     open_file,
     transaction,
@@ -149,9 +151,26 @@ class OutboxFile:
         """
         self.open = False
         with suppress(apsw.Error):
+            if isinstance(error, FileGone):
+                self._bring_back()
+                return
+        with suppress(apsw.Error):
             self._db.close()
         self._bad.clear()
         self._begin_anew(error, new_run())
+
+    def _bring_back(self) -> None:
+        """Somebody took the file away while it is in use: SQLite still holds all of it."""
+        log.error("%s was taken away while it is in use: it is written again", self.path)
+        copy = self.path.with_name(f"{self.path.name}.again")
+        copy.unlink(missing_ok=True)
+        make_private(copy)
+        self._db.execute("VACUUM INTO ?", (str(copy),))
+        self._db.close()
+        mark_closed(self.path)
+        copy.rename(self.path)
+        self._open(new_run())
+        self.renewed += 1
 
     def _begin_anew(self, error: object, run: str) -> None:
         """Set the file aside and begin a new one with what of it is proven whole.
@@ -225,6 +244,8 @@ class OutboxFile:
         ``losses`` become gap records behind the rows; with ``spend_reserve`` they are written
         into pages that were kept for them.
         """
+        if self._options["vfs"] is None and not self.path.exists():
+            raise FileGone("it was taken away")
         runs = {name: run.copy() for name, run in self.runs.items()}
         before, oldest = dict(self.runs), self._oldest
         losses = [*losses, *self.owed]

@@ -88,6 +88,10 @@ class FileDamaged(Exception):
     """The file is an outbox, and is damaged; as SQLite's own errors of that kind."""
 
 
+class FileGone(FileDamaged):
+    """The file was removed while it is in use."""
+
+
 class LogDamaged(FileDamaged):
     """Of the write-ahead log something is lost that was accepted, and nobody knows what."""
 

@@ -1,5 +1,6 @@
 """A damaged outbox heals: rows or the file are set aside under a gap record, and it goes on."""
 
+import asyncio
 import json
 import shutil
 import zlib
@@ -15,6 +16,7 @@ from plant.outbox.checksum import ROW_DAMAGED
 from plant.outbox.file import DAMAGED, OutboxFile
 from plant.outbox.row import Change, Loss, NewRow, RowClass
 from plant.outbox.schema import VERSION
+from plant.outbox.store import Outbox
 from plant.outbox.table import NUMBERS_DAMAGED
 from plant.wire.codec import encode_metrics
 
@@ -439,3 +441,28 @@ def test_a_file_that_was_closed_misses_no_log(tmp_path):
     assert not file.damaged
     file.close()
     assert {p.name for p in tmp_path.iterdir()} == {"outbox.db"}
+
+
+@pytest.mark.parametrize("gone", [["outbox.db"], ["outbox.db", "outbox.db-wal", "outbox.db.open"]])
+async def test_a_file_that_is_removed_while_in_use_is_written_again(tmp_path, gone):
+    box = Outbox(tmp_path / "outbox.db", gap_row, commit_ms=1)
+    task = asyncio.create_task(box.run())
+    old = box.current
+    await box.alias(KEYS)
+    for n in range(1, 5):
+        assert await box.accept([row(n)], {"mill/n": {"total": n}})
+    for name in gone:
+        (tmp_path / name).unlink()
+    assert await box.accept([row(5)])
+    assert (tmp_path / "outbox.db").exists()
+    assert [kept.row for kept in await box.read(old, 0, 10**9)] == [row(n) for n in range(1, 5)]
+    assert [kept.row for kept in await box.read(box.current, 0, 10**9)] == [row(5)]
+    box.close()
+    await task
+    box.release()
+    file = opened(tmp_path, "r9")
+    assert not file.damaged
+    assert not file.owes, "nothing is lost"
+    assert file.state == {"mill/n": {"total": 4}}
+    assert len(file.runs) == 3
+    file.close()
