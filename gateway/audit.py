@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gateway.store import PeopleFile
+from gateway.store import PeopleFile, text
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,17 +29,22 @@ def note(file: PeopleFile, act: Act) -> None:
 
 def acts(file: PeopleFile, most: int) -> Sequence[Act]:
     """The newest acts, newest first."""
-    rows = file.rows("SELECT time, person, what, about FROM act ORDER BY id DESC LIMIT ?", (most,))
-    return [Act(int(str(t)), str(person), str(what), str(about)) for t, person, what, about in rows]
+    sql = (
+        "SELECT time, CAST(person AS BLOB), CAST(what AS BLOB), CAST(about AS BLOB)"
+        " FROM act ORDER BY id DESC LIMIT ?"
+    )
+    rows = file.rows(sql, (most,))
+    return [Act(int(str(t)), text(by), text(what), text(about)) for t, by, what, about in rows]
 
 
 def broken(file: PeopleFile) -> int | None:
     """The number of the first act that is not what was written; None where all are."""
     before = b""
     for id, time, person, what, about, chain in file.rows(
-        "SELECT id, time, person, what, about, chain FROM act ORDER BY id"
+        "SELECT id, time, CAST(person AS BLOB), CAST(what AS BLOB), CAST(about AS BLOB), chain"
+        " FROM act ORDER BY id"
     ):
-        before = _link(before, Act(int(str(time)), str(person), str(what), str(about)))
+        before = _link(before, Act(int(str(time)), text(person), text(what), text(about)))
         if before != chain:
             return int(str(id))
     return None

@@ -21,7 +21,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from gateway.audit import Act, acts, broken, note
 from gateway.backoff import Backoff, Key
 from gateway.role import RIGHTS, Person, Right, Role, check_name, check_password, role_of
-from gateway.store import PeopleFile, check_sum
+from gateway.store import PeopleFile, check_sum, text
 from plant.errors import Rejected
 
 log = logging.getLogger("kaikou.gateway")
@@ -109,13 +109,17 @@ class People:
     def accounts(self) -> Sequence[Account]:
         """All accounts, by name."""
         rows = self._file.rows(
-            "SELECT name, hash, rights, sum, (SELECT count(*) FROM session WHERE"
+            "SELECT CAST(name AS BLOB), CAST(hash AS BLOB), CAST(rights AS BLOB), sum,"
+            " (SELECT count(*) FROM session WHERE"
             " session.name = person.name AND until >= ?) FROM person ORDER BY name",
             (self._now(),),
         )
         return [
             Account(
-                str(n), _role(str(r)), int(str(count)), made != check_sum(str(n), str(h), str(r))
+                text(n),
+                _role(text(r)),
+                int(str(count)),
+                made != check_sum(text(n), text(h), text(r)),
             )
             for n, h, r, made, count in rows
         ]
@@ -174,8 +178,8 @@ class People:
                 self._keep_an_admin(name)
             if self._account(name).damaged:
                 raise Rejected(f"the account {name!r} is damaged: give it a password first")
-            row = self._file.row("SELECT hash FROM person WHERE name = ?", (name,))
-            hashed = str(row[0]) if row else ""
+            row = self._file.row("SELECT CAST(hash AS BLOB) FROM person WHERE name = ?", (name,))
+            hashed = text(row[0]) if row else ""
             self._file.row(
                 "UPDATE person SET rights = ?, sum = ? WHERE name = ?",
                 (held, check_sum(name, hashed, held), name),
@@ -248,9 +252,10 @@ class People:
     def true_password(self, name: str, password: str, origin: Origin) -> bool:
         """Whether it is; failures are counted where they come from."""
         way = self._way(name, origin)
-        row = self._file.row("SELECT hash, rights, sum FROM person WHERE name = ?", (name,))
-        sound = row is not None and row[2] == check_sum(name, str(row[0]), str(row[1]))
-        hashed = str(row[0]) if row and sound else self._anybody()
+        sql = "SELECT CAST(hash AS BLOB), CAST(rights AS BLOB), sum FROM person WHERE name = ?"
+        row = self._file.row(sql, (name,))
+        sound = row is not None and row[2] == check_sum(name, text(row[0]), text(row[1]))
+        hashed = text(row[0]) if row and sound else self._anybody()
         try:
             self._hasher.verify(hashed, password.encode("utf-8", "surrogatepass"))
             known = sound
@@ -299,15 +304,16 @@ class People:
         """The persons of sessions that are on, by what ``digest`` makes of their tokens."""
         now, marks = self._now(), ",".join("?" * len(tokens))
         sql = (
-            "SELECT token, name, hash, rights, sum FROM session JOIN person USING (name)"
+            "SELECT token, CAST(name AS BLOB), CAST(hash AS BLOB), CAST(rights AS BLOB), sum"
+            " FROM session JOIN person USING (name)"
             " WHERE until BETWEEN ? AND ? AND token IN "
         )
         latest = now + SESSION_S + _CLOCK_SET_BACK_S
         rows = self._file.rows(f"{sql} ({marks})", (now, latest, *tokens))
         return {
-            token: Person(str(name), frozenset(Right(r) for r in str(rights).split()))  # type: ignore[misc]
+            token: Person(text(name), frozenset(Right(r) for r in text(rights).split()))  # type: ignore[misc]
             for token, name, hashed, rights, made in rows
-            if made == check_sum(str(name), str(hashed), str(rights))
+            if made == check_sum(text(name), text(hashed), text(rights))
         }
 
     def log_out(self, token: str) -> None:
@@ -318,27 +324,28 @@ class People:
     def sessions(self) -> Sequence[Session]:
         """All sessions that are on, newest first."""
         rows = self._file.rows(
-            "SELECT token, name, begun, until, address, agent FROM session WHERE until >= ?"
-            " ORDER BY begun DESC",
+            "SELECT token, CAST(name AS BLOB), begun, until,"
+            " CAST(address AS BLOB), CAST(agent AS BLOB)"
+            " FROM session WHERE until >= ? ORDER BY begun DESC",
             (self._now(),),
         )
         return [
-            Session(_short(t), str(n), float(str(b)), float(str(u)), str(a), str(g))
+            Session(_short(t), text(n), float(str(b)), float(str(u)), text(a), text(g))
             for t, n, b, u, a, g in rows
         ]
 
     def end_session(self, id: str, by: str) -> str:
         """End a session by the id that ``sessions`` tells; whose it was."""
         with self._file.change():
-            for token, name in self._file.rows("SELECT token, name FROM session"):
+            for token, name in self._file.rows("SELECT token, CAST(name AS BLOB) FROM session"):
                 if _short(token) == id:
                     self._file.row("DELETE FROM session WHERE token = ?", (token,))
-                    self._note(by, "session ended", str(name))
+                    self._note(by, "session ended", text(name))
                     break
             else:
                 raise Rejected(f"there is no session {id!r}; it may have ended already")
-        self._tell(by, "session ended", str(name))
-        return str(name)
+        self._tell(by, "session ended", text(name))
+        return text(name)
 
     # ------------------------------------------------------------------------------- the rest
 

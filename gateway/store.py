@@ -23,6 +23,7 @@ APPLICATION = 0x4B41494B
 """``KAIK``: whose file it is."""
 BUSY_MS = 5_000
 
+_DAMAGE = (apsw.NotADBError, apsw.CorruptError, apsw.FormatError, UnicodeDecodeError)
 _REMEDY = "bring back a copy of it, or move it away: the next start prints two new first accounts"
 _TABLES = """
 CREATE TABLE IF NOT EXISTS person (name TEXT PRIMARY KEY, hash TEXT NOT NULL,
@@ -48,6 +49,11 @@ ALTER TABLE session ADD COLUMN agent TEXT NOT NULL DEFAULT '';
 def check_sum(name: str, hashed: str, rights: str) -> bytes:
     """What stands beside an account, so that a flipped bit does not make another account of it."""
     return hashlib.sha256("\0".join((name, hashed, rights)).encode()).digest()
+
+
+def text(value: object) -> str:
+    """A kept text, CAST AS BLOB where it was asked: a flipped bit may have left it no UTF-8."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
 class PeopleFile:
@@ -78,6 +84,8 @@ class PeopleFile:
         """Make sure that it is there, and nobody else's to read."""
         try:
             make_folder(self._file.parent)
+            if self._file.is_file() and not self._file.stat().st_size:
+                log.warning("%s is empty: accounts begin anew", self._file)
             make_private(self._file)
         except OSError as error:
             text = f"{self._file}: accounts cannot be kept here: {error.strerror}"
@@ -159,7 +167,7 @@ class PeopleFile:
         """SQLite's errors in words."""
         try:
             yield
-        except (apsw.NotADBError, apsw.CorruptError, apsw.FormatError) as error:
+        except _DAMAGE as error:
             raise ConfigError(f"{self._file}: damaged ({error}); {_REMEDY}") from error
         except apsw.ConstraintError:
             raise

@@ -1,11 +1,14 @@
 """The file of accounts: of its own mode, brought up to date, refused in plain words."""
 
+import contextlib
 import stat
 from pathlib import Path
 
 import apsw
 import pytest
 from argon2 import PasswordHasher
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from gateway.person import Origin, People
 from gateway.role import Right, Role
@@ -120,6 +123,16 @@ def test_a_file_that_is_not_right_is_refused_in_words(
     assert file.read_bytes() == before, "nothing is made of it"
 
 
+def test_an_empty_file_counts_as_none_and_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "people.sqlite").write_bytes(b"")
+    people = People(tmp_path / "people.sqlite")
+    assert "is empty: accounts begin anew" in caplog.text
+    assert people.accounts() == []
+    people.close()
+
+
 def test_a_place_that_cannot_be_written_is_said_as_such(tmp_path: Path) -> None:
     (tmp_path / "people.sqlite").mkdir()
     with pytest.raises(Unavailable, match="cannot be kept here"):
@@ -141,6 +154,42 @@ def test_a_file_that_is_held_by_another_program_is_unavailable_not_a_mistake(
         people.whose("token")
     other.execute("ROLLBACK")
     assert people.whose("token") is None
+    people.close()
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.integers(0, 2**20))
+def test_any_flipped_bit_is_refused_shuts_an_account_or_changes_none(
+    tmp_path_factory: pytest.TempPathFactory, at: int
+) -> None:
+    file = _file(tmp_path_factory.mktemp("flip"))
+    raw = bytearray(file.read_bytes())
+    at %= len(raw) * 8
+    raw[at // 8] ^= 1 << at % 8
+    file.write_bytes(raw)
+    with contextlib.suppress(ConfigError, Unavailable):
+        people = People(file)
+        try:
+            sound = {a.name: a.role for a in people.accounts() if not a.damaged}
+            shut = [a for a in people.accounts() if a.damaged]
+            assert sound.items() <= {"li": Role.VIEWER, "root": Role.ADMIN}.items()
+            assert len(sound) + len(shut) == 2
+            people.sessions(), people.acts(), people.whose("x"), people.knows("li", "x")
+        finally:
+            people.close()
+
+
+@pytest.mark.parametrize("column", ["hash", "rights"])
+def test_an_account_that_is_no_text_any_more_is_shut_and_the_others_go_on(
+    tmp_path: Path, column: str
+) -> None:
+    file = _file(tmp_path)
+    with apsw.Connection(str(file)) as db:
+        db.execute(f"UPDATE person SET {column} = CAST(x'76ff' AS TEXT) WHERE name = 'li'")
+    people = People(file)
+    assert [(a.name, a.damaged) for a in people.accounts()] == [("li", True), ("root", False)]
+    assert people.log_in("li", PASSWORD) is None
+    assert people.log_in("root", PASSWORD) is not None
     people.close()
 
 
