@@ -24,7 +24,7 @@ from pathlib import Path
 
 from bench.damage_content import Content, kept_elsewhere, transient
 from bench.damage_history import Answers, Truth
-from bench.damage_plant import Started, commands, environment, prepare
+from bench.damage_plant import SETTLE_S, Started, commands, environment, prepare
 from bench.machine import machine
 
 DAMAGES = ("flip", "flip", "flip", "truncate", "remove", "empty", "garbage")
@@ -102,7 +102,7 @@ def trial(template: Path, path: Path, how: str, chance: random.Random, truth: Tr
         return found
 
 
-def run(kinds: Sequence[str], trials: int, seed: int) -> dict[str, object]:
+def run(kinds: Sequence[str], trials: int, seed: int, settle_s: float) -> dict[str, object]:
     """All trials."""
     chance = random.Random(seed)
     told: dict[str, object] = {"traceback": 0, "silently_wrong": 0, "deleted_unproven": 0}
@@ -110,7 +110,7 @@ def run(kinds: Sequence[str], trials: int, seed: int) -> dict[str, object]:
     codes: dict[str, int] = {}
     with tempfile.TemporaryDirectory(prefix="kaikou-damage-") as place:
         template = Path(place) / "data"
-        truth = prepare(template)
+        truth = prepare(template, settle_s)
         files: dict[str, list[Path]] = {}
         for at in sorted(p for p in template.rglob("*") if p.is_file()):
             path = at.relative_to(template)
@@ -148,7 +148,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--kind", action="append", default=[], metavar="PART")
     parser.add_argument("--trials", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--settle", type=float, default=SETTLE_S, help="s that the plant runs")
     given = parser.parse_args(argv)
-    told = run(given.kind, given.trials, given.seed)
+    told = run(given.kind, given.trials, given.seed, given.settle)
     print(json.dumps(told, ensure_ascii=False))
     return int(any(told[k] for k in ("traceback", "silently_wrong", "deleted_unproven")))

@@ -118,7 +118,7 @@ class Started:
         return codes
 
 
-def prepare(template: Path) -> Truth:
+def prepare(template: Path, settle_s: float = SETTLE_S) -> Truth:
     """A data folder as a killed plant leaves it, with a past that is known."""
     template.mkdir(parents=True)
     kept = environment(template)
@@ -130,7 +130,7 @@ def prepare(template: Path) -> Truth:
             if not stream.read(1):
                 text = (template / "log" / f"{room}.txt").read_text("utf-8", "replace")
                 raise SystemExit(f"{room} did not start:\n{text}")
-    time.sleep(SETTLE_S)
+    time.sleep(settle_s)
     started.stop(signal.SIGKILL)
     shutil.rmtree(template / "log")
     with tempfile.TemporaryDirectory(prefix="kaikou-damage-") as place:

@@ -290,7 +290,7 @@ class OutboxTrial:
 @contextmanager
 def historian_on_the_disk() -> Iterator[None]:
     """Let the historian open its file on the cut disk; a VFS has no shared memory."""
-    from twin.historian import store
+    from twin.historian import opening
 
     def connection(path: Path, flags: int | None = None) -> apsw.Connection:
         options: dict[str, Any] = {} if flags is None else {"flags": flags}
@@ -298,7 +298,7 @@ def historian_on_the_disk() -> Iterator[None]:
         opened.pragma("locking_mode", "exclusive")
         return opened
 
-    with patch.object(store, "connect", connection):
+    with patch.object(opening, "connect", connection):
         yield
 
 

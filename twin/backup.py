@@ -27,8 +27,9 @@ from plant.flow.sample import Gap, SampleBatch
 from twin.historian.checksum import CHECKED
 from twin.historian.database import connect, unreadable
 from twin.historian.embedded import Embedded
+from twin.historian.opening import open_readable
 from twin.historian.segment import sync
-from twin.historian.store import FILE, SAMPLES, TIERS, VERSION, open_readable, select
+from twin.historian.store import FILE, SAMPLES, TIERS, VERSION, select
 
 MANIFEST = "manifest.json"
 _FORMAT = 1

@@ -369,7 +369,11 @@ def test_a_wrong_file_without_a_check_sum_breaks_no_connection(folder):
     rows, _, (gap,) = content(folder)
     assert gap.samples + len(rows) == 2 * 2 * DAY // 10_000 + 2
     writer = opened(folder)
-    writer.retain(T0 + 2 * DAY)
+    late = SampleBatch.of([0] * 2, [T0 + 10_000, T0 + DAY + 10_000], [5.0, 5.0])
+    writer.write(Commit(late), T0 + 3 * DAY)  # looks for rows of that time in the files
+    assert len(content(folder)[0]) >= len(rows)
+    rows = content(folder)[0]
+    writer.retain(T0 + 4 * DAY, force=True)
     assert len(content(folder)[0]) == len(rows)
     assert len(parquet(folder / ASIDE)) == 1
     writer.close()

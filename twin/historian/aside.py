@@ -12,15 +12,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import apsw
+import numpy as np
 
 from plant.flow.sample import Gap
 from twin.historian.checksum import CHECKED, MISSING
 from twin.historian.dirt import EVERY
 from twin.historian.named import DAMAGED, damage_gap, named_file, paths_of
 from twin.historian.record import insert_gap
-from twin.historian.segment import DAY_MS, SEGMENT_COLUMNS, Segment, SignalSpans
+from twin.historian.segment import (
+    DAY_MS,
+    SEGMENT_COLUMNS,
+    Segment,
+    SignalSpans,
+    connect,
+    scan,
+)
 from twin.historian.store import ASIDE, SAMPLES, TIERS, naming, select
-from twin.historian.tier import TierFile
+from twin.historian.tier import TierFile, scan_cells
 
 if TYPE_CHECKING:
     from twin.historian.dirt import Touched
@@ -35,6 +43,8 @@ def sound_segments(writer: "EmbeddedWriter", segments: Sequence[Segment]) -> lis
     for segment in segments:
         path = writer.folder / SAMPLES / segment.file
         why = CHECKED.wrong(path, segment.bytes, segment.crc, fresh=True)
+        if not why and segment.crc is None:
+            why = differs(writer, segment)
         if why:
             set_segment_aside(writer, segment, why)
         else:
@@ -47,11 +57,52 @@ def sound_tiers(writer: "EmbeddedWriter", files: Sequence[TierFile]) -> list[Tie
     sound = []
     for file in files:
         why = CHECKED.wrong(writer.folder / TIERS / file.file, file.bytes, file.crc, fresh=True)
+        if not why and file.crc is None:
+            why = differs(writer, file)
         if why:
             set_tier_aside(writer, file, why)
         else:
             sound.append(file)
     return sound
+
+
+def set_aside(writer: "EmbeddedWriter", file: Segment | TierFile, why: str) -> None:
+    """Either of them."""
+    if isinstance(file, Segment):
+        set_segment_aside(writer, file, why)
+    else:
+        set_tier_aside(writer, file, why)
+
+
+def differs(writer: "EmbeddedWriter", file: Segment | TierFile) -> str:
+    """Of a file without a check-sum: why its rows are not those that the manifest tells of.
+
+    Of each signal it knows the first and last time, how many rows, and the last row.
+    """
+    import duckdb
+
+    table, kind = ("segment", SAMPLES) if isinstance(file, Segment) else ("tier", TIERS)
+    query = f"SELECT signals FROM {table} WHERE id = ?"  # noqa: S608 - names are ours
+    with writer.lock:
+        found = select(writer.database, query, (file.id,))
+    if not found:
+        return ""
+    said = SignalSpans.decode(found[0][0])
+    try:
+        with connect() as duck:
+            if isinstance(file, TierFile):
+                cells = scan_cells(duck, [writer.folder / kind / file.file])
+                return "" if len(cells) == file.cells else "holds other cells than were written"
+            there = SignalSpans.of(scan(duck, [writer.folder / kind / file.file]).sorted())
+    except (duckdb.Error, ValueError, OverflowError) as error:
+        return f"cannot be read: {str(error).splitlines()[0][:120]}"
+    same = all(
+        np.array_equal(getattr(said, name), getattr(there, name))
+        for name in ("signal", "first", "last", "rows")
+    )
+    if same and said.tail is not None and there.tail is not None:
+        same = there.tail.same_as(said.tail)
+    return "" if same else "holds other rows than were written"
 
 
 def set_segment_aside(writer: "EmbeddedWriter", segment: Segment, why: str) -> None:
@@ -185,11 +236,11 @@ def check_lengths(writer: "EmbeddedWriter") -> int:
         for file, size in select(writer.database, query):
             if there.get(file) != size:
                 wrong += 1
-                _set_aside(writer, table, file)
+                _look(writer, file)
     return wrong
 
 
-def _set_aside(writer: "EmbeddedWriter", table: str, file: str) -> None:
+def _look(writer: "EmbeddedWriter", file: str) -> None:
     """Look at a file and set it aside if it is wrong."""
     named = named_file(writer.database, file)
     if isinstance(named, Segment):

@@ -6,15 +6,12 @@ says of each signal: what was wrong before that, and reads well, cannot be known
 """
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from twin.historian.aside import set_segment_aside, sound_segments, sound_tiers
+from twin.historian.aside import differs, set_aside, sound_segments, sound_tiers
 from twin.historian.checksum import checksum
 from twin.historian.named import SUSPECT, named_file
-from twin.historian.segment import SEGMENT_COLUMNS, Segment, SignalSpans, connect, scan
+from twin.historian.segment import SEGMENT_COLUMNS, Segment
 from twin.historian.store import SAMPLES, TIERS, select, writing
 from twin.historian.tier import TIER_COLUMNS, TierFile
 
@@ -106,35 +103,12 @@ def take_sum(writer: "EmbeddedWriter", file: Segment | TierFile) -> bool:
     path = writer.folder / kind / file.file
     try:
         crc = checksum(path)
-        why = _differs(writer, file, path) if isinstance(file, Segment) else ""
+        why = differs(writer, file)
     except OSError:
         return look(writer, file)
-    if why and isinstance(file, Segment):
-        set_segment_aside(writer, file, why)
+    if why:
+        set_aside(writer, file, why)
         return False
     with writer.lock, writing(writer.database) as db:
         db.execute(f"UPDATE {table} SET crc = ? WHERE id = ?", (crc, file.id))  # noqa: S608
     return look(writer, file)
-
-
-def _differs(writer: "EmbeddedWriter", segment: Segment, path: Path) -> str:
-    """Where rows are not what the manifest says of each signal: first, last, how many, the last."""
-    import duckdb
-
-    with writer.lock:
-        found = select(writer.database, "SELECT signals FROM segment WHERE id = ?", (segment.id,))
-    if not found:
-        return ""
-    said = SignalSpans.decode(found[0][0])
-    try:
-        with connect() as duck:
-            there = SignalSpans.of(scan(duck, [path]).sorted())
-    except (duckdb.Error, ValueError, OverflowError) as error:
-        return f"cannot be read: {str(error).splitlines()[0][:120]}"
-    same = all(
-        np.array_equal(getattr(said, name), getattr(there, name))
-        for name in ("signal", "first", "last", "rows")
-    )
-    if same and said.tail is not None and there.tail is not None:
-        same = there.tail.same_as(said.tail)
-    return "" if same else "holds other rows than were written"

@@ -27,6 +27,7 @@ from twin.historian.database import unreadable
 from twin.historian.hot import HotLog, decode_hot
 from twin.historian.last_commit import Newest, cut_gap, newest
 from twin.historian.named import damage_gap, named_file, paths_of, suspect
+from twin.historian.opening import open_readable
 from twin.historian.segment import SEGMENT_COLUMNS, Segment, SignalSpans, connect
 from twin.historian.store import (
     FILE,
@@ -35,7 +36,6 @@ from twin.historian.store import (
     TIERS,
     fact,
     newest_received,
-    open_readable,
     select,
 )
 from twin.historian.tier import TierFile

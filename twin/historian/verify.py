@@ -16,8 +16,9 @@ from twin.historian.checksum import CHECKED
 from twin.historian.database import damage_of, has_checks, is_damage, text_of
 from twin.historian.hot import decode_hot
 from twin.historian.named import named_file, suspect
+from twin.historian.opening import open_readable
 from twin.historian.segment import SEGMENT_COLUMNS, Segment
-from twin.historian.store import ASIDE, FILE, SAMPLES, TIERS, open_readable, select
+from twin.historian.store import ASIDE, FILE, SAMPLES, TIERS, select
 from twin.historian.tier import TIER_COLUMNS, TierFile
 
 Progress = Callable[[str, int, int], None]
