@@ -96,6 +96,8 @@ class Started:
         found.lines += [f"{room}: {line}" for line in text.splitlines()]
         if "Traceback (most recent call last)" in text:
             found.tracebacks.append(f"{room}: {text}")
+        elif late and code == -signal.SIGTERM:
+            found.lines.append(f"{room} was still starting: the machine was busy")
         elif code not in {0, 2, 3} or (code and not text.strip()):
             found.tracebacks.append(f"{room} ended with {code}: {text}")
         elif late and not text.strip():
