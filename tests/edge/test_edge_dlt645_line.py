@@ -238,3 +238,17 @@ def test_the_session_asks_for_every_item_once() -> None:
         POWER: [0, 2],
         ENERGY: [1],
     }
+
+
+async def test_a_line_that_turns_out_faster_than_its_baud_rate_is_known_as_such(
+    tmp_path: Path,
+) -> None:
+    async with line(FIRST) as bus:
+        bus.answer_s = 0.05
+        source = config(bus.port, timeout_ms=150)
+        async with source.open(at(f"{FIRST} {POWER}"), UtcClock(), tmp_path) as session:
+            await session.read()
+            for answer_s in (0.0, 0.0, 0.05, 0.0, 0.05, 0.0):
+                bus.answer_s = answer_s
+                assert not (await session.read()).samples.status.any()
+    assert len(bus.asked) == 8, "one answer was passed over, and never again"
