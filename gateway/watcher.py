@@ -10,8 +10,9 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from gateway.person import People, digest
+from gateway.person import People
 from gateway.role import Person
+from gateway.session import digest
 from plant.errors import ConfigError, Rejected, Unavailable
 
 EACH = 64

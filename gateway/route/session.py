@@ -9,8 +9,9 @@ from starlette.concurrency import run_in_threadpool
 from gateway.answer.base import RefusalAnswer
 from gateway.answer.people import PersonAnswer
 from gateway.connection import peer_of
-from gateway.person import SESSION_S, Origin, TooManyTries
+from gateway.person import TooManyTries
 from gateway.role import LONGEST_PASSWORD, NAME_LENGTH, Person
+from gateway.session import SESSION_S, Origin
 from gateway.state import COOKIE, VIEWER, State, same_origin, state
 from plant.errors import Rejected
 
@@ -68,11 +69,14 @@ async def log_in(body: LogIn, request: Request, response: Response) -> PersonAns
         raise HTTPException(status.HTTP_401_UNAUTHORIZED, "wrong name or password")
     if before := request.cookies.get(COOKIE):
         await run_in_threadpool(kaikou.people.log_out, before)
-    token = await run_in_threadpool(kaikou.people.begin, body.user, origin)
+    try:
+        token = await run_in_threadpool(kaikou.people.begin, body.user, origin)
+        device = await run_in_threadpool(kaikou.people.remember, body.user, origin.device)
+    except Rejected:  # taken away meanwhile
+        raise HTTPException(status.HTTP_401_UNAUTHORIZED, "wrong name or password") from None
     person = kaikou.people.whose(token)
     if person is None:
         raise HTTPException(status.HTTP_401_UNAUTHORIZED, "wrong name or password")
-    device = await run_in_threadpool(kaikou.people.remember, person.name, origin.device)
     _set(request, response, COOKIE, token, SESSION_S)
     _set(request, response, DEVICE, device, DEVICE_S)
     return _answer(person)

@@ -11,8 +11,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from gateway import watcher
-from gateway.person import SESSION_S, People
+from gateway.person import People
 from gateway.role import Role
+from gateway.session import SESSION_S
 from tests.gateway.conftest import PASSWORD, Rig
 
 Do = Callable[[httpx.AsyncClient, httpx.AsyncClient], Awaitable[object]]

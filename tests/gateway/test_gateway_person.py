@@ -10,8 +10,9 @@ from argon2 import PasswordHasher
 from gateway import backoff as backoff_module
 from gateway.audit import broken
 from gateway.backoff import Backoff, Key
-from gateway.person import SESSION_S, SESSIONS, Origin, People, TooManyTries
+from gateway.person import People, TooManyTries
 from gateway.role import RIGHTS, Right, Role
+from gateway.session import SESSION_S, SESSIONS, Origin
 from plant.errors import Rejected
 
 PASSWORD = "correct-horse"
@@ -215,6 +216,8 @@ def test_sessions_are_listed_and_ended_without_giving_them_away(tmp_path: Path) 
     assert people.whose(token) is None
     with pytest.raises(Rejected, match="no session"):
         people.end_session(session.id, "root")
+    with pytest.raises(Rejected, match="no account"):
+        people.begin("nobody", Origin())
     for _ in range(SESSIONS + 3):
         people.begin("li", Origin())
     assert len(people.sessions()) == SESSIONS

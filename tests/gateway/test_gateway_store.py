@@ -10,8 +10,9 @@ from argon2 import PasswordHasher
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.person import Origin, People
+from gateway.person import People
 from gateway.role import Right, Role
+from gateway.session import Origin
 from gateway.store import SCHEMA
 from plant.errors import ConfigError, Rejected, Unavailable
 
