@@ -6,8 +6,10 @@ before anything more is asked.
 """
 
 import asyncio
+import contextlib
 import logging
 import random
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,7 +32,8 @@ STREAK = 30
 """Spoiled answers until a device is sound for a while."""
 SPOILED = 0.5
 """Share of a device's answers that are spoiled."""
-HEAL_S = 30.0
+HEAL_S, HEAL_ANSWERS, HOPELESS_S = 30.0, 25, 600.0
+"""Never healed: not within so many seconds and answers of the runner (a busy machine has few)."""
 
 
 @dataclass(slots=True)
@@ -126,8 +129,11 @@ class CheckedRunner(Runner):
 
     device: Device
     healthy: asyncio.Event
+    told = 0
+    """Answers and losses so far."""
 
     async def _put(self, batch: SampleBatch, texts: Sequence[Text], *, good: bool) -> None:
+        self.told += 1
         if good:
             tally, taken = self.device.tally, ~is_bad(batch.status)
             tally.reads += 1
@@ -195,12 +201,17 @@ async def _read(device: Device) -> None:
 
 async def _heal(tally: Tally, runner: CheckedRunner) -> None:
     runner.healthy.clear()
-    try:
-        async with asyncio.timeout(HEAL_S):
-            await runner.healthy.wait()
-        tally.healed += 1
-    except TimeoutError:
-        tally.never += 1
+    told, began = runner.told, time.monotonic()
+    while not runner.healthy.is_set():
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(HEAL_S):
+                await runner.healthy.wait()
+        if not runner.healthy.is_set() and (
+            runner.told - told >= HEAL_ANSWERS or time.monotonic() - began > HOPELESS_S
+        ):
+            tally.never += 1
+            return
+    tally.healed += 1
 
 
 def _runner(device: Device) -> CheckedRunner:

@@ -22,7 +22,7 @@ from edge.adapters.dlt645_point import MeterPoint
 from edge.source import Source
 from plant.flow.supervisor import Backoff
 
-LINES, PACED_LINES = 160, 24
+LINES, PACED_LINES = 64, 24
 PACED = 1_000
 """Of the spoiled streams so many come over lines of 2400 baud, with answers that take so long."""
 PACED_S = 0.3
