@@ -33,6 +33,19 @@ def publish_filters(plant: Plant) -> Mapping[str, tuple[str, ...]]:
     return filters
 
 
+def client_ids(plant: Plant) -> Mapping[str, str]:
+    """MQTT client id -> the account that may use it: a broker ends whoever held an id before.
+
+    The twin has two connections, as a host and as a node.
+    """
+    group = plant.group
+    ids = {f"{group}/{node}": node for node in (*plant.edges, ANALYTICS, TWIN)}
+    ids |= {f"{group}-{edge}-opcua": "opcua" for edge in plant.edges}
+    ids[f"{plant.host_id}-{group}"] = TWIN
+    ids[f"kaikou-gateway-{plant.gateway.port}"] = "gateway"
+    return ids
+
+
 def _as_node(group: str, node: str) -> tuple[str, ...]:
     return tuple(
         f"spBv1.0/{group}/{kind}/{node}" + ("/+" if kind[0] == "D" else "") for kind in _AS_NODE

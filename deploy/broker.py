@@ -4,7 +4,7 @@ import asyncio
 import logging
 import socket
 
-from deploy.access import publish_filters
+from deploy.access import client_ids, publish_filters
 from plant.errors import ConfigError, Unavailable
 from plant.flow.port import Ports
 from plant.flow.supervisor import Supervisor
@@ -28,7 +28,7 @@ async def run(plant: Plant, ports: Ports) -> None:
 
     logging.getLogger("amqtt").setLevel(logging.CRITICAL)
     logging.getLogger("transitions").setLevel(logging.ERROR)
-    broker = LoopbackBroker(port, accounts, publish_filters(plant))
+    broker = LoopbackBroker(port, accounts, publish_filters(plant), client_ids(plant))
     await broker.start()
     log.info("MQTT on 127.0.0.1:%d, %d accounts", port, len(accounts))
     ports.ready()

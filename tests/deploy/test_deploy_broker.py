@@ -12,7 +12,7 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from deploy import broker
-from deploy.access import ANALYTICS, OBSERVER, TWIN, publish_filters
+from deploy.access import ANALYTICS, OBSERVER, TWIN, client_ids, publish_filters
 from deploy.demo.session import free_port
 from deploy.vault import Vault
 from plant.errors import Unavailable
@@ -50,12 +50,14 @@ async def served(tmp_path: Path) -> AsyncIterator[tuple[int, dict[str, str]]]:
 class Client:
     """A paho client on its own thread, told what happens."""
 
-    def __init__(self, port: int, user: str | None, password: str | None) -> None:
+    def __init__(
+        self, port: int, user: str | None, password: str | None, id: str = "", clean: bool = True
+    ) -> None:
         self.loop = asyncio.get_running_loop()
         self.got: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue()
         self.connected: asyncio.Future[bool] = self.loop.create_future()
         self.subscribed = asyncio.Event()
-        self.client = mqtt.Client(CallbackAPIVersion.VERSION2)
+        self.client = mqtt.Client(CallbackAPIVersion.VERSION2, id, clean)
         if user is not None:
             self.client.username_pw_set(user, password)
         self.client.on_connect = lambda c, u, f, code, p: self._settle(not code.is_failure)
@@ -147,6 +149,54 @@ async def test_a_will_may_not_say_what_its_account_may_not(
     honest.client.will_set("spBv1.0/kaikou-demo/NDEATH/edge1", b"dead", qos=1)
     assert await honest.connect() is True
     await honest.close()
+
+
+@pytest.mark.parametrize("clean", [True, False])
+async def test_nobody_takes_the_client_id_of_another(
+    served: tuple[int, dict[str, str]], clean: bool
+) -> None:
+    port, accounts = served
+    for id, owner in client_ids(a_plant(port)).items():
+        if owner not in accounts:
+            continue
+        thief = OBSERVER if owner != OBSERVER else TWIN
+        true = Client(port, owner, accounts[owner], id)
+        assert await true.connect()
+        true.client.subscribe("kaikou/ack/#", 1)
+        async with asyncio.timeout(10):
+            await true.subscribed.wait()
+        for password in (accounts[thief], "wrong"):
+            false = Client(port, thief, password, id, clean)
+            assert await false.connect() is False, id
+            await false.close()
+        twin = Client(port, TWIN, accounts[TWIN])
+        assert await twin.connect()
+        await twin.publish("kaikou/ack/kaikou-demo/edge1", id.encode())
+        async with asyncio.timeout(10):
+            assert (await true.got.get())[1] == id.encode(), "it is connected and subscribed"
+        await true.close()
+        await twin.close()
+
+
+async def test_a_wrong_password_gives_no_session_another_account(
+    served: tuple[int, dict[str, str]],
+) -> None:
+    port, accounts = served
+    watcher = Client(port, TWIN, accounts[TWIN])
+    assert await watcher.connect()
+    watcher.client.subscribe("kaikou/ack/#", 1)
+    async with asyncio.timeout(10):
+        await watcher.subscribed.wait()
+    liar = Client(port, OBSERVER, accounts[OBSERVER], "some-id", clean=False)
+    assert await liar.connect()
+    other = Client(port, TWIN, "wrong", "some-id", clean=False)
+    assert await other.connect() is False
+    await liar.publish("kaikou/ack/kaikou-demo/edge1", b"forged")
+    await watcher.publish("kaikou/ack/kaikou-demo/edge1", b"true")
+    async with asyncio.timeout(10):
+        assert (await watcher.got.get())[1] == b"true"
+    for client in (watcher, liar, other):
+        await client.close()
 
 
 async def test_a_retained_message_waits(served: tuple[int, dict[str, str]]) -> None:
