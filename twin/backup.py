@@ -25,7 +25,7 @@ from plant.errors import ConfigError
 from plant.flow.port import Commit
 from plant.flow.sample import Gap, SampleBatch
 from twin.historian.checksum import CHECKED
-from twin.historian.database import connect, unreadable
+from twin.historian.database import begin_with_checks, connect, has_checks, unreadable
 from twin.historian.embedded import Embedded
 from twin.historian.opening import open_readable
 from twin.historian.segment import sync
@@ -100,6 +100,8 @@ def _freeze(folder: Path, work: Path) -> tuple[list[str], int]:
             contextlib.closing(open_readable(folder)) as source,
             contextlib.closing(connect(work / FILE)) as copy,
         ):
+            if has_checks(source):
+                begin_with_checks(copy)
             with copy.backup("main", source, "main") as copying:
                 copying.step(-1)  # in one read transaction, which stops nobody
             copy.pragma("journal_mode", "delete")

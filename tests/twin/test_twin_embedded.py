@@ -288,6 +288,20 @@ def test_a_backup_of_a_running_historian_comes_back(writer, folder, tmp_path):
     assert not list(folder.glob(".backup*"))
 
 
+def test_a_backup_of_a_database_larger_than_its_cache_has_right_sums(writer, folder, tmp_path):
+    noise = np.random.default_rng(1)
+    for n in range(10):  # 8 MB that no compression makes smaller
+        times = T0 + np.arange(n * 50_000, (n + 1) * 50_000)
+        rows = SampleBatch.of(np.zeros(len(times)), times, noise.random(len(times)))
+        writer.write(Commit(rows), 1 + n)
+    assert (folder / "historian.sqlite").stat().st_size > 4 << 20
+    assert backup(folder, tmp_path / "b.tar").rows == 500_000
+    restore(tmp_path / "b.tar", tmp_path / "new" / "historian")
+    reader = KIND.reader(tmp_path / "new" / "historian")
+    assert len(reader.read(["a/x"], 0, 2 * T0)) == 500_000
+    reader.close()
+
+
 def test_a_backup_says_what_is_damaged_and_its_restore_leaves_a_gap(writer, folder, tmp_path):
     put(writer, T0, T0 + 1)
     writer.retain(0, force=True)

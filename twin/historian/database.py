@@ -56,6 +56,16 @@ def reserve(connection: apsw.Connection) -> None:
         connection.reserve_bytes("main", _RESERVED)
 
 
+def begin_with_checks(connection: apsw.Connection) -> None:
+    """Make an empty file one whose pages carry sums, before another is copied over it.
+
+    The extension learns it from the first page, which a copy of some size writes last.
+    """
+    reserve(connection)
+    connection.execute("CREATE TABLE first(page)")
+    connection.execute("DROP TABLE first")
+
+
 def has_checks(connection: apsw.Connection) -> bool:
     """Whether the pages of a file carry check-sums, and this process compares them."""
     return checks_pages() and connection.reserve_bytes("main", -1) == _RESERVED
