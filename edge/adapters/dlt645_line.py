@@ -247,8 +247,8 @@ class MeterLine:
             raise Unavailable(f"{self.host}:{self.port} closed the connection") from error
         except TimeoutError:
             self._late_until = pipe.sent_at + question.early_s + _ANSWER_S
-            if pipe.early:  # it was the answer: the line is faster than its baud rate
-                self._paced = False
+            if pipe.early:  # perhaps it was the answer: is the line faster than its baud rate?
+                self._paced = None
             self._drop()
             where = f"{self.host}:{self.port}"
             raise Silent(f"meter {question.meter} at {where} does not answer") from None
