@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 
 from plant.flow.sample import Event
-from plant.wire.ownership import STATEMENTS
+from plant.wire.ownership import is_statement
 from plant.wire.record import encode_event
 
 _REMEMBERED = 50_000
@@ -37,4 +37,4 @@ class Recorded:
 
     def forged(self, events: Iterable[Event]) -> bool:
         """Whether a statement is among them that the twin never recorded."""
-        return any(e.kind in STATEMENTS and encode_event(e) not in self._known for e in events)
+        return any(is_statement(e) and encode_event(e) not in self._known for e in events)

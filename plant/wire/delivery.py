@@ -74,7 +74,7 @@ def _records(
         if refusal is not None:
             refusals.append(Refused(topic.node, topic.device, refusal))
         elif isinstance(record, Gap):
-            gaps.append(record)
+            gaps.append(ownership.own_gap(topic.node, record))
         else:
             events.append(record)
     return events, gaps, refusals

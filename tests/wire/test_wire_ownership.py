@@ -89,8 +89,28 @@ def test_a_signal_is_its_owners(node, device, metric, path):
 
 def test_strangers_never_have_a_path_of_ours():
     assert OWNED.path(NodeId("g", "press9"), "saw", "power") == "g/press9/saw/power"
-    assert OWNED.path(NodeId("saw", "power"), None, "x") == "saw/power/x"
+    assert OWNED.path(NodeId("saw", "power"), None, "x") == "spBv1.0/saw/power/x"
     assert OWNED.path(NodeId("h", TWIN), "saw", "state") == f"h/{TWIN}/saw/state"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (("g", "edge2", "far", "n/temp"), ("far", "n", None, "temp")),
+        (("g", "edge2", "far", "n/d/temp"), ("far", "n", "d", "temp")),
+        (("g", "edge2", "g", "press9/x"), ("g", "press9", None, "x")),
+        (("g", "edge1", "saw", "n/temp"), ("saw", "n", None, "temp")),
+        (("g", "edge1", None, "n/temp"), ("edge1", "n", None, "temp")),
+        (("g", "edge2", "far", "n/x"), ("spBv1.0", "g", "edge2", "far/n/x")),
+        (("saw", "n", None, "x"), ("spBv1.0", "saw", "n", "x")),
+        (("g", "edge1", None, "x"), ("g", "edge2", "edge1", "x")),
+        (("g", ANALYTICS, None, "x"), ("g", "edge2", ANALYTICS, "x")),
+    ],
+)
+def test_no_two_nodes_have_one_path(one, other):
+    paths = [OWNED.path(NodeId(g, n), device, metric) for g, n, device, metric in (one, other)]
+    assert None not in paths
+    assert paths[0] != paths[1]
 
 
 def test_another_nodes_signals_are_refused_in_births_and_data():
@@ -179,11 +199,34 @@ def test_the_twins_statements_are_taken():
         ("g", "edge1", Gap("g/edge1", 0, 1, 1, "full"), True),
         ("g", "edge2", Gap("g/edge1", 0, 1, 1, "full"), False),
         ("far", "edge1", Gap("g/edge1", 0, 1, 1, "full"), False),
+        ("g", "edge1", Gap("g/edge1", 0, 1, 1, "full", ("saw/power", "saw/amps", "saw/new")), True),
+        ("g", "edge2", Gap("g/edge2", 0, 1, 1, "full", ("saw/power",)), False),
+        ("far", "n", Gap("far/n", 0, 1, 1, "full", ("saw/power",)), False),
+        ("far", "n", Gap("far/n", 0, 1, 1, "full", ("far/n/power",)), True),
+        ("g", "edge1", Gap("g/edge1", 0, 1, -2, "full"), False),
+        # no name that passes for another: of a kind, of an asset, of a person
+        ("g", "edge1", Event(NOW, "saw", "Reason"), False),
+        ("g", "edge1", Event(NOW, "saw", "reason "), False),
+        ("g", "edge1", Event(NOW, "saw", "reason/x"), False),
+        ("g", "edge1", Event(NOW, "saw", "\u0440eason"), False),
+        ("g", "edge1", Event(NOW, "saw", "note", {"person": "wang", "text": "broken"}), False),
+        ("g", "edge1", Event(NOW, "saw", "note", {"said": 7}), False),
+        ("g", "edge2", Event(NOW, "saw ", "jam"), False),
+        ("g", "edge2", Event(NOW, "far/press9", "jam"), False),
+        ("g", "edge2", Event(NOW, "", "jam"), False),
+        ("g", "edge2", Event(NOW, ANALYTICS, "jam"), False),
+        ("g", "edge2", Event(NOW, "of_a_newer_file", "jam"), True),
     ],
 )
 def test_a_record_is_about_the_tellers_own(group, node, event, right):
     taken, refused = record_of(node, event, group)
     assert (taken == [event], refused == []) == (right, right)
+
+
+def test_a_gap_record_keeps_the_signals_that_are_the_tellers():
+    gap = Gap("g/edge1", 0, 1, 1, "full", ("saw/power", "gauge/power"))
+    taken, refused = record_of("edge1", gap)
+    assert ([g.signals for g in taken], refused) == ([("saw/power",)], [])
 
 
 def test_an_edge_whose_clock_is_ahead_is_uncertain_and_not_complete_in_the_future():
