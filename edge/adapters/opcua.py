@@ -15,13 +15,12 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 from edge.source import Session
 from plant.errors import ConfigError
 from plant.flow.clock import Clock
-from plant.model.host import host_problem
+from plant.model.host import host_problem, is_loopback
 
 _NODE = re.compile(
     r"(ns=(?P<ns>[0-9]{1,9});|nsu=[^;]+;)?(?P<kind>[isgb])=(?P<id>.{1,4096})", re.DOTALL
 )
 _GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def node_problem(node: str) -> str:
@@ -132,7 +131,7 @@ class OpcUa(BaseModel):
             raise ValueError(problem)
         if parts.username or parts.password:
             raise ValueError("the user goes into 'user' and 'password', not into the url")
-        if self.lab and parts.hostname not in _LOOPBACK:
+        if self.lab and not is_loopback(parts.hostname):
             raise ValueError("'lab' is for loopback only")
         if self.security == "None" and not self.lab:
             raise ValueError("security None sends passwords and values in clear: Basic256Sha256")

@@ -4,12 +4,13 @@ A name with an empty label or one of over 63 bytes is refused by the IDNA codec 
 ``UnicodeError``, deep inside ``getaddrinfo`` and at run time; here it is told with its line.
 """
 
-from ipaddress import IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Annotated
 
 from pydantic import AfterValidator
 
 _STRANGE = set(" \t/\\@?#\"'<>[]{}|^`%,;")
+_OF_IPV4 = set("0123456789.")
 
 
 def host_problem(host: str) -> str:
@@ -22,6 +23,8 @@ def host_problem(host: str) -> str:
     """
     if ":" in host:
         return _address_problem(host)
+    if host and set(host) <= _OF_IPV4:
+        return _number_problem(host)
     strange = sorted(c for c in set(host) if c in _STRANGE or not c.isprintable())
     labels = host.removesuffix(".").split(".")
     longest = max(labels, key=_size)
@@ -44,11 +47,34 @@ def host_problem(host: str) -> str:
     return problem
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a host can only ever be this machine.
+
+    >>> [is_loopback(h) for h in ("localhost", "127.0.0.9", "::1", "127.0.0.1.plant.example")]
+    [True, True, True, False]
+    """
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
 def _address_problem(host: str) -> str:
+    if "://" in host:
+        return f"{host!r} is a whole address; give the name alone, without scheme or path"
     try:
         IPv6Address(host)
     except ValueError:
         return f"{host!r} is no IPv6 address; a port stands under 'port'"
+    return ""
+
+
+def _number_problem(host: str) -> str:
+    """Of digits and dots: resolvers take 192.168.1 for 192.168.0.1, and 010 for 8."""
+    try:
+        IPv4Address(host)
+    except ValueError:
+        return f"{host!r} is no IPv4 address: four numbers from 0 to 255, without leading zeros"
     return ""
 
 

@@ -6,14 +6,14 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 from pydantic import BaseModel
 
 from plant.errors import Problem
+from plant.model.host import is_loopback
 from plant.model.locate import Document, Where
 from plant.model.plant import PUBLISHERS
-from plant.model.shape import PlantShape
+from plant.model.shape import BrokerShape, PlantShape
 from plant.model.validate import did_you_mean
 
 _ADDRESS = {"url", "host", "port", "org", "bucket", "folder"}
 """What tells one store from another of the same kind."""
-_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
 def check_site(shape: PlantShape, document: Document) -> Iterator[Problem]:
@@ -26,7 +26,7 @@ def check_site(shape: PlantShape, document: Document) -> Iterator[Problem]:
         yield document.problem(("site", "timezone"), f"no time zone {zone!r}{hint}")
     yield from _check_broker(shape, document)
     gateway = shape.gateway
-    if gateway.host not in _LOOPBACK and not (gateway.tls_cert and gateway.tls_key):
+    if not is_loopback(gateway.host) and not (gateway.tls_cert and gateway.tls_key):
         text = "beyond loopback only over HTTPS: give tls_cert and tls_key"
         yield document.problem(("gateway", "host"), text)
     for id, edge in shape.edges.items():
@@ -43,7 +43,7 @@ def check_site(shape: PlantShape, document: Document) -> Iterator[Problem]:
 
 def _check_broker(shape: PlantShape, document: Document) -> Iterator[Problem]:
     broker = shape.broker
-    local = broker.host in _LOOPBACK or broker.host.startswith("127.")
+    local = is_loopback(broker.host)
     certified = broker.certificate_file is not None
     if broker.embedded and not local:
         text = f"the embedded broker stays on loopback; {broker.host!r} needs a real broker"
@@ -60,8 +60,15 @@ def _check_broker(shape: PlantShape, document: Document) -> Iterator[Problem]:
             "the broker's certificate is none of a public authority"
         )
         yield document.problem(("broker", "host"), text)
+    yield from _check_broker_keys(broker, document)
+
+
+def _check_broker_keys(broker: BrokerShape, document: Document) -> Iterator[Problem]:
+    """What belongs together is given together."""
     if broker.username and not broker.embedded and broker.password is None:
         yield document.problem(("broker", "username"), "has a username but no password")
+    if broker.password is not None and not broker.username:
+        yield document.problem(("broker", "password"), "has a password but no username")
     for key in ("ca_file", "certificate_file", "key_file", "key_password"):
         if getattr(broker, key) is not None and not broker.tls:
             yield document.problem(("broker", key), "is not used without 'tls: true'")

@@ -7,7 +7,7 @@ import pytest
 from edge.adapters import KINDS as SOURCES
 from edge.conditioning import KINDS as CONDITIONS
 from plant.errors import ConfigError
-from plant.model.host import host_problem
+from plant.model.host import host_problem, is_loopback
 from plant.model.load import load
 from twin.historian import KINDS as HISTORIANS
 
@@ -72,7 +72,53 @@ def test_names_and_addresses_that_may_exist_pass(host: str) -> None:
         "a\x00b",
         "a." * 130,
         "u@h",
+        "192.168.1",
+        "192.168.1.300",
+        "192.168.01.5",
+        "10",
+        "1.2.3.4.5",
     ],
 )
 def test_what_is_no_name_is_said(host: str) -> None:
     assert host_problem(host)
+
+
+BEYOND = [
+    "127.0.0.1.plant.example",
+    "127.example",
+    "localhost.plant.example",
+    "0.0.0.0",
+    "::",
+    "192.168.0.7",
+    "mqtt",
+]
+
+
+@pytest.mark.parametrize("host", BEYOND)
+def test_a_name_that_begins_like_loopback_is_not_loopback(host: str, tmp_path: Path) -> None:
+    assert not is_loopback(host)
+    places = {
+        "broker": "broker: {host: 'HOST', username: u, password: '${PW}'}\n",
+        "gateway": "gateway: {host: 'HOST'}\n",
+        "historian": "historian: {kind: influxdb, url: 'http://HOST:8086', token: '${PW}'}\n",
+    }
+    for place, line in places.items():
+        shown = f"[{host}]" if place == "historian" and ":" in host else host
+        file = tmp_path / "plant.yaml"
+        text = PLANT + PLACES["modbus"].replace("HOST", "io") + line.replace("HOST", shown)
+        file.write_text(text, "utf-8")
+        with pytest.raises(ConfigError, match="beyond loopback"):
+            load(file, KINDS, {"PW": "secret"})
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.0.0.9", "::1"])
+def test_what_can_only_be_this_machine_is_loopback(host: str) -> None:
+    assert is_loopback(host)
+
+
+def test_a_password_without_a_user_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "plant.yaml"
+    line = "broker: {password: '${PW}'}\n"
+    file.write_text(PLANT + PLACES["modbus"].replace("HOST", "io") + line, "utf-8")
+    with pytest.raises(ConfigError, match="has a password but no username"):
+        load(file, KINDS, {"PW": "secret"})

@@ -10,14 +10,13 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, model_validator
 
 from plant.flow.port import HistorianReader, HistorianWriter
-from plant.model.host import host_problem
+from plant.model.host import host_problem, is_loopback
 
 DAY_MS = 86_400_000
 BUCKETS = ("raw", "minute", "hour", "day", "event", "mark")
 """What a bucket is called after the prefix."""
 
 _Url = Annotated[str, StringConstraints(pattern=r"^https?://[^/?#\s]+(/[^?#\s]*)?$")]
-_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 
 
@@ -58,9 +57,10 @@ class Influx(BaseModel):
     @model_validator(mode="after")
     def _is_private(self) -> Self:
         parts = urlsplit(self.url)
-        if problem := host_problem(parts.hostname or ""):
+        host = parts.hostname or ""
+        if problem := host_problem(host):
             raise ValueError(problem)
-        if parts.scheme == "http" and not self.plain_http and parts.hostname not in _LOOPBACK:
+        if parts.scheme == "http" and not self.plain_http and not is_loopback(host):
             raise ValueError(
                 "plain HTTP beyond loopback shows the token to the network: use https, or say"
                 " `plain_http: true` where that network is the plant's own"
