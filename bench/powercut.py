@@ -38,6 +38,7 @@ from plant.outbox.row import Change, Loss, NewRow, RowClass, new_run
 SECTOR = 512
 CUTS_PER_FILE = 25
 VFS = "powercut"
+BASE = "unix"
 
 
 class PowerCut(apsw.IOError):
@@ -137,11 +138,11 @@ class CutVfs(apsw.VFS):
     """The VFS. A file that is deleted is gone at once: SQLite deletes only what it may lose."""
 
     def __init__(self, disk: Disk) -> None:
-        super().__init__(VFS, "")
+        super().__init__(VFS, BASE, makedefault=True)  # what sums pages up comes over it
         self.disk = disk
 
     def xOpen(self, name: Any, flags: list[int]) -> CutFile:  # noqa: N802
-        return CutFile("", name, flags, self.disk)
+        return CutFile(BASE, name, flags, self.disk)
 
     def xDelete(self, name: str, syncdir: bool) -> None:  # noqa: N802
         self.disk.spend()
@@ -291,10 +292,13 @@ class OutboxTrial:
 def historian_on_the_disk() -> Iterator[None]:
     """Let the historian open its file on the cut disk; a VFS has no shared memory."""
     from twin.historian import opening
+    from twin.historian.database import checks_pages
+
+    vfs = "cksmvfs" if checks_pages() else VFS
 
     def connection(path: Path, flags: int | None = None) -> apsw.Connection:
         options: dict[str, Any] = {} if flags is None else {"flags": flags}
-        opened = apsw.Connection(str(path), **options, vfs=VFS)
+        opened = apsw.Connection(str(path), **options, vfs=vfs)
         opened.pragma("locking_mode", "exclusive")
         return opened
 
