@@ -7,6 +7,7 @@ import { counts, type Priority } from "../attention";
 import { chooseLang, chooseTheme, lang, say, theme, words } from "../locale";
 import { Mark } from "../part/Mark";
 import { href, lineHref, machineHref, route } from "../route";
+import { connection, view } from "../live";
 import { at } from "../when";
 import { WhenButton } from "./TimeBar";
 
@@ -45,10 +46,17 @@ function rightWord(right: string): string {
   return right === "viewer" || right === "operator" || right === "engineer" || right === "admin" ? w[`right_${right}`] : right;
 }
 
+/** All that the pages and the strip's counts look at, on whatever page: the counts are of the whole plant. */
+function viewOfPlant(): string[] {
+  return plant.value.assets.flatMap((a) => a.signals.filter((s) => s.kind !== "text").map((s) => s.path));
+}
+
 function Attention() {
   const w = words.value;
+  useEffect(() => view(viewOfPlant()), [plant.value]);
   const { by, silent, lost } = counts.value;
   const abnormal = by[1] + by[2] + by[3] + by[4];
+  if (at.value === null && connection.value.state === "connecting") return <div class="attention-counts" />;
   return (
     <div class="attention-counts" role="status" aria-label={w.attention}>
       <span class={abnormal > 0 ? "count on" : "count"}>

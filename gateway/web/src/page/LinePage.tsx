@@ -1,13 +1,11 @@
 /** The landing page: is anything wrong, where, since when, and does the line flow? */
 
 import { useComputed } from "@preact/signals";
-import { useEffect } from "preact/hooks";
 
 import type { Line } from "../api";
-import { view } from "../live";
 import { say, words } from "../locale";
 import { Blank } from "../part/Blank";
-import { assetOf, machinesOf, plant, utilities } from "../plant";
+import { assetOf, machinesOf, utilities } from "../plant";
 import { AttentionLine } from "./AttentionLine";
 import { Bands } from "./Bands";
 import { Counts } from "./Counts";
@@ -18,13 +16,7 @@ import { Utilities } from "./Utilities";
 import { OeePanel } from "./lazyOee";
 import { Suspense } from "../frame/lazy";
 
-/** All that the line page and the strip's counts look at: every asset that is no hidden detail. */
-export function viewOfPlant(): string[] {
-  return plant.value.assets.flatMap((a) => a.signals.filter((s) => s.kind !== "text").map((s) => s.path));
-}
-
 export function LinePage({ line }: { line: Line }) {
-  useEffect(() => view(viewOfPlant()), [plant.value]);
   const machines = useComputed(() => machinesOf(line)).value;
   if (machines.length === 0) return <Blank title={words.value.noMachine} hint={words.value.noLineHint} />;
   const itself = assetOf(line.id);

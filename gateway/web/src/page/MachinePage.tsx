@@ -4,11 +4,9 @@ import "uplot/dist/uPlot.min.css";
 import "../style/machine.css";
 
 import { useComputed } from "@preact/signals";
-import { useEffect } from "preact/hooks";
 
 import type { Asset } from "../api";
 import { concernsAt, nameOfEdge } from "../attention";
-import { view } from "../live";
 import { lasting, say, words } from "../locale";
 import { printNumber } from "../number";
 import { Blank } from "../part/Blank";
@@ -24,7 +22,6 @@ import { concernHref } from "./AttentionLine";
 import { energySignals, EnergyPanel } from "./EnergyPanel";
 import { HealthPanel } from "./HealthPanel";
 import { OeePanel } from "./lazyOee";
-import { viewOfPlant } from "./LinePage";
 import { countOf } from "./MachineCard";
 import { SignalTable } from "./SignalTable";
 import { TrendPanel } from "./TrendPanel";
@@ -115,7 +112,6 @@ function Head({ asset }: { asset: Asset }) {
 }
 
 export function MachinePage({ asset }: { asset: Asset }) {
-  useEffect(() => view(viewOfPlant()), [plant.value]);
   const pens = useComputed(() => pensOf(query.value.get("pens"), asset));
   const toggle = (path: string): void => {
     const now = pens.peek().map((p) => p.path);

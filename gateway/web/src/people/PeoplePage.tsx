@@ -3,25 +3,17 @@
 import "../style/dialog.css";
 import "../style/people.css";
 
-import { useEffect } from "preact/hooks";
-
 import { api } from "../api";
 import { useFetched } from "../fetched";
-import { view } from "../live";
 import { words } from "../locale";
 import { Failed, Skeleton } from "../part/Blank";
-import { plant, session, zone } from "../plant";
+import { session, zone } from "../plant";
 import { Accounts } from "./Accounts";
 import { OwnPassword } from "./OwnPassword";
 import { useTold } from "./told";
 
 export function PeoplePage() {
   const now = session.value;
-  useEffect(() => {
-    // The live link tells at once where this session has ended; one signal keeps it open.
-    const first = plant.value.assets.flatMap((a) => a.signals)[0];
-    if (first !== undefined) view([first.path]);
-  }, [plant.value]);
   const admin = now.state === "in" && now.person.rights.includes("admin");
   return (
     <div class="people">
@@ -58,7 +50,9 @@ function ForAdmins() {
                 <th scope="col">{w.accountName}</th>
                 <th scope="col">{w.begun}</th>
                 <th scope="col">{w.address}</th>
-                <th scope="col">{w.browser}</th>
+                <th scope="col" class="agent">
+                  {w.browser}
+                </th>
                 <th scope="col" class="r" aria-label={w.endSession} />
               </tr>
             </thead>
