@@ -8,6 +8,7 @@ import signal
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -228,12 +229,17 @@ async def _line(stream: asyncio.StreamReader) -> str:
 
 
 def _append(path: Path, line: str) -> None:
-    """One line into a log file that is turned over when it is large."""
-    with path.open("a", encoding="utf-8") as file:
-        file.write(f"{line}\n")
-        size = file.tell()
-    if size > LOG_BYTES:
-        path.replace(path.with_suffix(".log.1"))
+    """One line into a log file that is turned over when it is large.
+
+    Where the disk is full, or the folder is gone, the line is not in the log; nobody ends by it.
+    """
+    with suppress(OSError):
+        with path.open("a", encoding="utf-8") as file:
+            file.write(f"{line}\n")
+            file.flush()
+            size = file.tell()
+        if size > LOG_BYTES:
+            path.replace(path.with_suffix(".log.1"))
 
 
 def _reason(code: int, last: str) -> str:

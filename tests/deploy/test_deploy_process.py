@@ -116,3 +116,19 @@ def alive(pid: int) -> bool:
         return False
     state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     return state != "Z"
+
+
+@pytest.mark.parametrize("how", ["full", "gone"])
+async def test_a_log_that_cannot_be_written_ends_no_process(tmp_path: Path, how: str) -> None:
+    heard = Heard()
+    processes = Processes(tmp_path / "log", heard)
+    if how == "full":
+        (tmp_path / "log" / "twin.log").symlink_to("/dev/full")
+    else:
+        (tmp_path / "log").rmdir()
+    said = "import sys\nprint('one', file=sys.stderr)\nprint('two', file=sys.stderr)\n"
+    process = start(processes, "twin", f"{READY}{said}{WAIT}")
+    await until(lambda: len(heard.lines) == 2)
+    assert process.starts == 1
+    assert process.pid is not None
+    assert await processes.stop([(["twin"], 10)]) == []

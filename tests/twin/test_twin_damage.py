@@ -12,8 +12,8 @@ import pytest
 from plant.errors import Condemned, Unavailable
 from plant.flow.port import Commit, Mark, Series
 from plant.flow.sample import Gap, SampleBatch, Text
-from twin.historian import retain
-from twin.historian.database import checks_pages, connect
+from twin.historian import database, opening, retain
+from twin.historian.database import checks_pages, connect, damage_of
 from twin.historian.embedded import Embedded
 from twin.historian.last_commit import NAME as LAST
 from twin.historian.store import ASIDE, FILE, SAMPLES, TIERS, VERSION
@@ -165,8 +165,8 @@ def test_no_flipped_bit_of_the_database_gives_other_rows(folder, tmp_path):
         place = shutil.copytree(folder, tmp_path / f"t{n}")
         file = place / (FILE if n % 3 else f"{FILE}-wal")
         flip(file, chance.randrange(file.stat().st_size), chance.randrange(8))
-        for opening in (lambda: None, lambda place=place: opened(place).close()):
-            opening()
+        for start in (lambda: None, lambda place=place: opened(place).close()):
+            start()
             try:
                 rows, got, gaps = content(place)
             except Unavailable as error:
@@ -254,8 +254,8 @@ def test_a_bad_file_of_samples_is_told_and_the_rest_answers(folder, how):
         file.unlink()
     else:
         os.truncate(file, {"cut": 999, "empty": 0}[how])
-    for opening in (lambda: None, lambda: opened(folder).close()):
-        opening()  # first as a reader finds it, then after the twin's start
+    for start in (lambda: None, lambda: opened(folder).close()):
+        start()  # first as a reader finds it, then after the twin's start
         rows, hours, (gap,) = content(folder)
         assert gap.samples + len(rows) == len(true)
         assert gap.signals == ("a/x", "a/y")
@@ -390,18 +390,11 @@ def test_somebody_elses_file_in_the_folder_is_kept(folder):
     assert content(folder)[2] == []
 
 
-def test_texts_and_marks_come_through_the_upgrade_of_pages(tmp_path):
-    folder = tmp_path / "historian"
-    writer = opened(folder)
-    writer.write(
-        Commit(SampleBatch.empty(), texts=[Text(0, T0, "one")], gaps=[Gap("e", 1, 2, 3, "why")]), T0
-    )
-    writer_id = writer.database.pragma("application_id")
-    writer.close()
-    if not checks_pages():
-        pytest.skip("this apsw has no cksumvfs")
-    with contextlib.closing(apsw.Connection(str(tmp_path / "plain"), vfs="unix")) as plain:
-        plain.execute("ATTACH ? AS old", (str(folder / FILE),))
+def as_an_earlier_version_was_killed(file, target, version):
+    """The same content without sums, its log beside it; in ``version`` 2 without their columns."""
+    with contextlib.closing(apsw.Connection(str(target), vfs="unix")) as plain:
+        plain.pragma("auto_vacuum", "incremental")
+        plain.execute("ATTACH ? AS old", (str(file),))
         for name, sql in plain.execute(
             "SELECT name, sql FROM old.sqlite_schema WHERE name NOT LIKE 'sqlite_%'"
             " ORDER BY type DESC"
@@ -409,14 +402,83 @@ def test_texts_and_marks_come_through_the_upgrade_of_pages(tmp_path):
             plain.execute(sql)
             if sql.startswith("CREATE TABLE"):
                 plain.execute(f"INSERT INTO main.{name} SELECT * FROM old.{name}")
-        plain.pragma("user_version", VERSION)
-        plain.pragma("application_id", writer_id)
-    shutil.copy(tmp_path / "plain", folder / FILE)
-    with contextlib.closing(connect(folder / FILE)) as old:
+        plain.pragma("application_id", plain.execute("PRAGMA old.application_id").get)
+        plain.execute("DETACH old")
+        plain.pragma("journal_mode", "wal")
+        plain.pragma("user_version", version)
+        if version < VERSION:
+            plain.execute("ALTER TABLE segment DROP COLUMN crc; ALTER TABLE tier DROP COLUMN crc;")
+            plain.execute(
+                "DROP TABLE aside; DELETE FROM fact WHERE name IN ('generation', 'named')"
+            )
+        plain.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+    for end in ("", "-wal"):
+        shutil.copy(f"{target}{end}", f"{file}{end}")
+
+
+@pytest.mark.parametrize("version", [2, VERSION])
+@pytest.mark.parametrize("many", [1, 4000])
+def test_an_earlier_version_that_was_killed_is_brought_up_to_date_whole(tmp_path, version, many):
+    """4,000 texts are more than SQLite holds in memory: pages reach the disk in any order."""
+    folder = tmp_path / "电机 壳线?#%20" / "historian"
+    writer = opened(folder)
+    texts = [Text(0, T0 + k, f"{k} " * 200) for k in range(many)]
+    rows = SampleBatch.of([0] * 3, [T0, T0 + 1, T0 + 2], [1.0, 2.0, 3.0])
+    writer.write(Commit(rows, texts=texts, gaps=[Gap("e", 1, 2, 3, "why")]), T0)
+    writer.close()
+    if not checks_pages():
+        pytest.skip("this apsw has no cksumvfs")
+    as_an_earlier_version_was_killed(folder / FILE, tmp_path / "plain", version)
+    (folder / LAST).unlink(missing_ok=True)
+    (folder / f"{FILE}.summed").write_bytes(b"a start that was killed while it did this")
+    with contextlib.closing(apsw.Connection(str(folder / FILE), vfs="unix")) as old:
         assert old.reserve_bytes("main", -1) == 0
+        old.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
     again = opened(folder)
     assert again.database.reserve_bytes("main", -1) == 8
+    assert damage_of(again.database, whole=True) == ""
+    assert not list(folder.glob(f"{FILE}.summed*"))
     again.close()
     with contextlib.closing(KIND.reader(folder)) as reader:
-        assert [t.text for t in reader.texts(["a/x"], 0, 2 * T0)] == ["one"]
-        assert [g.reason for g in reader.gaps(0, 9)] == ["why"]
+        assert [t.text for t in reader.texts(["a/x"], 0, 2 * T0)] == [t.text for t in texts]
+        assert [g.reason for g in reader.gaps(0, 4 * T0)] == ["why"]
+        assert len(reader.read(["a/x"], 0, 2 * T0)) == 3
+    assert not (folder / ASIDE).exists()
+
+
+@pytest.mark.parametrize("refused", ["VACUUM INTO", "VACUUM"])
+def test_where_pages_cannot_get_their_sums_the_older_file_is_used_as_it_is(
+    tmp_path, monkeypatch, refused
+):
+    folder = tmp_path / "historian"
+    writer = opened(folder)
+    writer.write(Commit(SampleBatch.of([0], [T0], [1.0])), T0)
+    writer.close()
+    if not checks_pages():
+        pytest.skip("this apsw has no cksumvfs")
+    as_an_earlier_version_was_killed(folder / FILE, tmp_path / "plain", 2)
+    (folder / LAST).unlink(missing_ok=True)
+
+    def full(path, flags=None):
+        def trace(_cursor, statement, _bindings):
+            if statement.startswith(refused) and statement != "VACUUM INTO ?" * (
+                refused == "VACUUM"
+            ):
+                raise apsw.FullError("database or disk is full")
+            return True
+
+        connection = connect(path, flags)
+        connection.exec_trace = trace
+        return connection
+
+    monkeypatch.setattr(opening, "connect", full)
+    monkeypatch.setattr(database, "connect", full)
+    again = opened(folder)
+    again.write(Commit(SampleBatch.of([0], [T0 + 1], [2.0])), T0 + 1)
+    again.close()
+    monkeypatch.undo()
+    last = opened(folder)
+    assert last.database.reserve_bytes("main", -1) == 8
+    last.close()
+    assert len(content(folder)[0]) == 2
+    assert not (folder / ASIDE).exists()

@@ -10,10 +10,12 @@ import contextlib
 import shutil
 from functools import cache
 from pathlib import Path
+from urllib.parse import quote
 
 import apsw
 
 from plant.errors import Unavailable
+from plant.file import make_private, sync_folder
 
 DAMAGE = (apsw.CorruptError, apsw.NotADBError, apsw.FormatError)
 WRONG_SUM = "the check-sum of a page is wrong"
@@ -71,26 +73,48 @@ def has_checks(connection: apsw.Connection) -> bool:
     return checks_pages() and connection.reserve_bytes("main", -1) == _RESERVED
 
 
-def add_checks(connection: apsw.Connection, path: Path) -> bool:
-    """Give the pages of an older file check-sums; False where it must wait for another start.
+def add_checks(connection: apsw.Connection, file: Path) -> bool:
+    """Put a copy whose pages carry sums in an older file's place; the caller opens it anew.
 
-    The file is rewritten, which needs twice its room and nobody else who reads it.
+    False, and nothing has changed, where it must wait for another start: it needs twice the room,
+    and nobody else who reads. Until the copy is whole and on disk the older file stays; a copy that
+    was not finished is made again.
     """
-    if not checks_pages() or has_checks(connection):
-        return checks_pages()
-    if shutil.disk_usage(path.parent).free < 3 * path.stat().st_size:
+    if not checks_pages() or shutil.disk_usage(file.parent).free < 3 * file.stat().st_size:
         return False
+    copy = file.with_name(f"{file.name}.summed")
     try:
+        connection.pragma("locking_mode", "exclusive")
         if connection.pragma("journal_mode", "delete") != "delete":
             return False
-        reserve(connection)
-        verify_pages(connection, False)
-        connection.execute("VACUUM")  # makes the room
-        connection.execute("VACUUM")  # writes every page with its sum
-        verify_pages(connection, True)
-    except (apsw.BusyError, apsw.LockedError, apsw.FullError, apsw.IOError):
+        with connection:  # keeps everybody out from here on
+            connection.pragma("user_version", int(connection.pragma("user_version")))
+        _unlink(copy)
+        make_private(copy)
+        connection.execute(
+            "VACUUM INTO ?", (f"file:{quote(str(copy.absolute()))}?reserve={_RESERVED}",)
+        )
+        with contextlib.closing(connect(copy)) as summed:
+            summed.pragma("user_version")  # it learns from the first page that there are sums
+            verify_pages(summed, False)
+            summed.pragma("synchronous", "full")
+            summed.execute("VACUUM")  # writes every page with its sum
+        with contextlib.closing(connect(copy)) as summed:
+            if damage_of(summed, whole=True):
+                return False
+        copy.replace(file)
+        sync_folder(file.parent)
+    except (apsw.BusyError, apsw.LockedError, apsw.FullError, apsw.IOError, OSError):
         return False
-    return has_checks(connection)
+    finally:
+        _unlink(copy)
+    return True
+
+
+def _unlink(copy: Path) -> None:
+    with contextlib.suppress(OSError):
+        for end in ("", "-journal"):
+            copy.with_name(f"{copy.name}{end}").unlink(missing_ok=True)
 
 
 def verify_pages(connection: apsw.Connection, on: bool) -> None:

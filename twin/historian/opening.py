@@ -14,6 +14,7 @@ from twin.historian.database import (
     QUICK_BYTES,
     WHOLE_BYTES,
     add_checks,
+    checks_pages,
     connect,
     damage_of,
     has_checks,
@@ -138,13 +139,16 @@ def _opened_as_it_is(folder: Path) -> apsw.Connection:
     file = folder / FILE
     connection = None
     try:
-        connection = connect(file)
-        leave_the_log(connection, True)  # what is set aside stays as it was found
-        connection.set_busy_timeout(10_000)
+        connection = _connected(file)
         version = check_version(connection, folder)
         if version:
             _require_sound(connection, QUICK_BYTES)
-        _prepare(connection, version, file)
+        _prepare(connection, version)
+        if checks_pages() and not has_checks(connection):
+            add_checks(connection, file)
+            connection.close()
+            connection = _connected(file)
+        _use_log(connection)
         leave_the_log(connection, False)
     except apsw.Error as error:
         if connection is not None:
@@ -159,13 +163,21 @@ def _opened_as_it_is(folder: Path) -> apsw.Connection:
     return connection
 
 
+def _connected(file: Path) -> apsw.Connection:
+    flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_URI
+    connection = connect(file, flags)
+    leave_the_log(connection, True)  # what is set aside stays as it was found
+    connection.set_busy_timeout(10_000)
+    return connection
+
+
 def _require_sound(connection: apsw.Connection, most: int) -> None:
     damage = damage_of(connection, most=most)
     if damage:
         raise _Unusable(f"it is damaged: {damage}")
 
 
-def _prepare(connection: apsw.Connection, version: int, file: Path) -> None:
+def _prepare(connection: apsw.Connection, version: int) -> None:
     if version == 0:
         reserve(connection)
         connection.pragma("auto_vacuum", "incremental")  # sealed batches give their pages back
@@ -182,11 +194,18 @@ def _prepare(connection: apsw.Connection, version: int, file: Path) -> None:
             )
             connection.pragma("application_id", APPLICATION)
             connection.pragma("user_version", VERSION)
-    if not has_checks(connection):
-        add_checks(connection, file)
+
+
+def _use_log(connection: apsw.Connection) -> None:
     connection.pragma("journal_mode", "wal")
     connection.pragma("synchronous", "full")
     connection.pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
+
+
+def _require_same(file: Path, inode: int) -> None:
+    """Refuse a file whose place another has taken while it was opened."""
+    if file.stat().st_ino != inode:
+        raise Unavailable(f"{file.parent} is being brought up to date")
 
 
 def open_readable(folder: Path) -> apsw.Connection:
@@ -195,8 +214,9 @@ def open_readable(folder: Path) -> apsw.Connection:
     if (folder / CONDEMNED).exists():
         raise Unavailable(f"{file} is damaged; the twin sets it aside when it starts next")
     try:
+        before = file.stat().st_ino
         connection = connect(file, apsw.SQLITE_OPEN_READWRITE)
-    except apsw.CantOpenError as error:
+    except (apsw.CantOpenError, FileNotFoundError) as error:
         raise Unavailable(f"no historian in {folder} yet") from error
     except apsw.Error as error:
         raise unreadable(file, error) from error
@@ -205,6 +225,7 @@ def open_readable(folder: Path) -> apsw.Connection:
         leave_the_log(connection, True)
         connection.pragma("query_only", True)
         version = check_version(connection, folder)
+        _require_same(file, before)
         _require_sound(connection, WHOLE_BYTES)
     except apsw.Error as error:
         connection.close()
