@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from edge.scaling import without_clock
 from plant.flow.clock import FUTURE_MS
-from plant.flow.sample import Int64, SampleBatch, Text
+from plant.flow.sample import Int64, SampleBatch, Text, UInt32
 from plant.flow.status import SEVERITY, StatusCode
 
 _SETTLE_S = 2.0
@@ -117,11 +117,20 @@ class Restatement:
         """Strings that the peer said, and those it vouches for; to be asked after ``add``."""
         for text in texts:
             self._texts[text.signal] = text
-        when, out = self._texts_at, list(texts)
-        if when is not None:
-            again = [t for t in self._texts.values() if t.time < when]
-            out += [Text(t.signal, when, t.text, t.status) for t in again]
-        return out
+        when, held = self._texts_at, list(self._texts.values())
+        if when is None or not held:
+            return list(texts)
+        time = np.array([t.time for t in held], np.int64)
+        dead = without_clock(time, when)
+        status = self._doubted(np.array([t.status for t in held], np.uint32))
+        return [
+            *texts,
+            *(
+                Text(t.signal, _NO_CLOCK if none else when, t.text, of)
+                for t, none, of in zip(held, dead.tolist(), status.tolist(), strict=True)
+                if none or t.time < when
+            ),
+        ]
 
     def _take(self, batch: SampleBatch, now: int, heard: int, clock_s: float) -> SampleBatch:
         """Keep the peer's word; returns what is to be stated at once, as of when it was heard."""
@@ -179,7 +188,11 @@ class Restatement:
 
     def _rows(self, points: Points, when: int | Int64, now: int) -> SampleBatch:
         dead = without_clock(self._time[points], now)
-        when, status = np.where(dead, _NO_CLOCK, when), self._status[points]
-        if not self._trusted:
-            status = np.where(status & SEVERITY == 0, np.uint32(StatusCode.Uncertain), status)
+        when, status = np.where(dead, _NO_CLOCK, when), self._doubted(self._status[points])
         return SampleBatch.of(points, when, self._value[points], status)
+
+    def _doubted(self, status: UInt32) -> UInt32:
+        """What is Good is Uncertain where our clock dates it and is not trusted."""
+        if self._trusted:
+            return status
+        return np.where(status & SEVERITY == 0, np.uint32(StatusCode.Uncertain), status)

@@ -187,6 +187,7 @@ class Runner:
         samples, texts = self.scaling.sort(answer)
         self._quality.see(*_statuses(samples, texts), answer.why)
         samples = self._stamps.date(samples, self._clock.now())
+        texts = self._stamps.texts(texts, self._clock.now())
         trusted = self._clock.trusted
         if self._push is not None:
             now = self._clock.now()
@@ -195,7 +196,8 @@ class Runner:
             trusted = True
         batch = self.scaling.apply(samples, self._clock, trusted=trusted)
         self.count.bad += int(is_bad(batch.status).sum())
-        await self._put(batch, self.scaling.texts(texts), good=True)
+        texts = self.scaling.texts(texts, self._clock, trusted=trusted)
+        await self._put(batch, texts, good=True)
 
     async def _lose(self, error: Unavailable) -> None:
         lost = self.lost

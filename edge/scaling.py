@@ -1,4 +1,8 @@
-"""From what a session read to engineering units, with honest statuses and times."""
+"""From what a session read to engineering units, with honest statuses and times.
+
+Strings keep their wording, as far as it can be stored: what is no UTF-8 is read as GBK, what is too
+long is cut.
+"""
 
 from collections.abc import Iterator, Sequence
 from math import isnan
@@ -12,9 +16,14 @@ from plant.flow.clock import FUTURE_MS, Clock
 from plant.flow.sample import Int32, Int64, SampleBatch, Text
 from plant.flow.status import SEVERITY, StatusCode, is_bad
 from plant.model.signal import Signal, SignalKind
+from plant.wire.gate import decoded
 
 DEAD_CLOCK_MS = 1_577_836_800_000
 """A device that dates its values before 2020 has no clock: its battery is dead (1970, 2000)."""
+_FAR_MS = 10 * 365 * 86_400_000
+"""Nor has one that is ten years ahead of us: OPC UA says 9999 where it knows no time."""
+TEXT_CHARS = 4096
+"""The longest string of a device that is taken whole."""
 
 
 class Scaling:
@@ -59,11 +68,7 @@ class Scaling:
             status = np.where(nothing & ~bad, np.uint32(StatusCode.BadNoData), status)
             value = np.where(bad | nothing, np.nan, value)
         doubtful = self._estimated[at] if self._any_estimated else None
-        now, time = clock.now(), raw.source_time
-        dead = without_clock(time, now)
-        if dead.any():  # as from a device without a clock: when it was read
-            time = np.where(dead, now, time)
-        odd_time = dead | (time > now + FUTURE_MS)
+        time, odd_time = _believed(raw.source_time, clock.now())
         if not trusted:
             doubtful = np.ones(len(at), np.bool_)
         elif odd_time.any():
@@ -95,11 +100,20 @@ class Scaling:
             samples = SampleBatch.concat(
                 [samples, SampleBatch.of(at, times, [np.nan] * len(at), bad)]
             )
-        return samples, texts
+        return samples, [_storable(t) for t in texts]
 
-    def texts(self, texts: Sequence[Text]) -> list[Text]:
-        """Strings of the process's signals."""
-        return [Text(int(self.index[t.signal]), t.time, t.text, t.status) for t in texts]
+    def texts(self, texts: Sequence[Text], clock: Clock, *, trusted: bool = True) -> list[Text]:
+        """Strings of the process's signals, their times judged like those of numbers."""
+        if not texts:
+            return []
+        time, odd = _believed(np.array([t.time for t in texts], np.int64), clock.now())
+        status = np.array([t.status for t in texts], np.uint32)
+        doubtful = (odd | (not trusted)) & (status & SEVERITY == 0)
+        status = np.where(doubtful, np.uint32(StatusCode.Uncertain), status)
+        return [
+            Text(int(self.index[t.signal]), at, t.text, of)
+            for t, at, of in zip(texts, time.tolist(), status.tolist(), strict=True)
+        ]
 
     def lost(self, now: int, status: StatusCode = StatusCode.BadNoCommunication) -> SampleBatch:
         """All points without a value: the peer is gone."""
@@ -109,7 +123,42 @@ class Scaling:
 def without_clock(time: Int64, now: int) -> NDArray[np.bool_]:
     """Where a device's time (ms UTC) says that it has no clock."""
     dead: NDArray[np.bool_] = time < (DEAD_CLOCK_MS if now >= DEAD_CLOCK_MS else 0)
-    return dead
+    return dead | (time > now + _FAR_MS)
+
+
+def _believed(time: Int64, now: int) -> tuple[Int64, NDArray[np.bool_]]:
+    """Times (ms UTC) of values, ``now`` where the device has no clock; which of them are odd."""
+    dead = without_clock(time, now)
+    if dead.any():
+        time = np.where(dead, now, time)
+    return time, dead | (time > now + FUTURE_MS)
+
+
+def _storable(text: Text) -> Text:
+    r"""A string that every store takes: no half characters, no end of NULs, not too long.
+
+    >>> _storable(Text(0, 1, "\udcce\udcc2\udcb6\udcc8\0\0")).text
+    '温度'
+    """
+    said, status = text.text.rstrip("\0"), text.status
+    if not said.isascii():
+        said = _whole(said)
+    if len(said) > TEXT_CHARS:
+        said = said[:TEXT_CHARS]
+        status = status if status & SEVERITY else int(StatusCode.Uncertain)
+    return text if said is text.text else Text(text.signal, text.time, said, status)
+
+
+def _whole(said: str) -> str:
+    """Without halves of surrogate pairs, by which bytes stand that were no UTF-8."""
+    try:
+        said.encode()
+    except UnicodeEncodeError:
+        try:
+            return decoded(said.encode("utf-8", "surrogateescape"))
+        except UnicodeEncodeError:
+            return said.encode("utf-8", "backslashreplace").decode()
+    return said
 
 
 def _rows(batch: SampleBatch) -> Iterator[tuple[int, int, float, int]]:

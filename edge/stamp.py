@@ -8,11 +8,12 @@ values stay.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from zlib import crc32
 
 import numpy as np
 
-from plant.flow.sample import SampleBatch
+from plant.flow.sample import SampleBatch, Text
 from plant.flow.status import SEVERITY, StatusCode
 
 COARSE_S = 2.0
@@ -79,6 +80,16 @@ class Stamps:
             batch.value,
             np.where(stands & good, np.uint32(StatusCode.Uncertain), batch.status),
         )
+
+    def texts(self, texts: Sequence[Text], now: int) -> list[Text]:
+        """Strings, dated like numbers: what a point says is compared by its checksum."""
+        out = []
+        for text in texts:
+            said = float(crc32(text.text.encode("utf-8", "backslashreplace")))
+            one = self.date(SampleBatch.of([text.signal], [text.time], [said], [text.status]), now)
+            time, status = int(one.source_time[0]), int(one.status[0])
+            out.append(Text(text.signal, time, text.text, status))
+        return out
 
     def _look_at(self, batch: SampleBatch, same: np.ndarray, clock_s: float) -> None:
         """Find out which of the stamps that did not move stand."""

@@ -9,6 +9,7 @@ from typing import Any
 from asyncua import ua as _ua
 from asyncua.ua.status_codes import StatusCodes
 
+from edge.scaling import TEXT_CHARS
 from plant.flow.clock import Clock
 from plant.flow.status import SEVERITY, StatusCode
 
@@ -71,13 +72,18 @@ def content(data: Any) -> tuple[float | str, int, str]:
     if status & 0x8000_0000:
         return _NAN, status, ""
     if isinstance(value, str):
-        return value, status, ""
+        return value, status, _too_long(value)
     if isinstance(value, (bool, int, float)):
         return _number(value, status)
     if value is None:
         return _NAN, int(StatusCode.BadNoData), ""
     kind = "an array" if isinstance(value, list) else type(value).__name__
     return _NAN, int(StatusCode.BadDecodingError), f"it is {kind}, not one number"
+
+
+def _too_long(text: str) -> str:
+    most = TEXT_CHARS
+    return f"it has {len(text)} characters, {most} are taken" if len(text) > most else ""
 
 
 def _plain(value: Any) -> Any:
