@@ -47,7 +47,8 @@ class Gate:
 
         if (refusal := _refusal(scope)) is not None:
             code, text = refusal
-            await JSONResponse({"detail": text}, code)(scope, receive, headed)
+            close = {"connection": "close"}  # where it ends, others may see it otherwise
+            await JSONResponse({"detail": text}, code, close)(scope, receive, headed)
             return
         if scope["method"] == "HEAD":
             scope = {**scope, "method": "GET"}  # the server below sends no body
@@ -60,6 +61,8 @@ def _refusal(scope: Scope) -> tuple[int, str] | None:
         return 414, f"an address has at most {PATH_BYTES} bytes, its query {QUERY_BYTES}"
     if _ODD.search(scope["path"]):
         return 400, "an address is UTF-8 without control characters"
+    if {b"content-length", b"transfer-encoding"} <= {name for name, _ in scope["headers"]}:
+        return 400, "a request has one length: Content-Length or Transfer-Encoding"
     return None
 
 

@@ -19,15 +19,12 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 from gateway.audit import broken
 from gateway.backoff import Backoff, Key
-from gateway.role import RIGHTS, Right, Role, check_name, check_password, role_of
+from gateway.role import ITSELF, RIGHTS, Right, Role, check_name, check_password, role_of
 from gateway.session import NOWHERE, Origin, Sessions, digest
 from gateway.store import PeopleFile, check_sum, text
 from plant.errors import Rejected
 
 log = logging.getLogger("kaikou.gateway")
-
-ITSELF = "kaikou"
-"""Who does what nobody asked for: the first accounts."""
 
 
 class TooManyTries(Rejected):
@@ -103,6 +100,7 @@ class People(Sessions):
         hashed, held = self._hash(given), " ".join(rights)
         try:
             with self._file.change():
+                self._check_alike(name)
                 self._file.row(
                     "INSERT INTO person VALUES (?, ?, ?, ?)",
                     (name, hashed, held, check_sum(name, hashed, held)),
@@ -169,6 +167,12 @@ class People(Sessions):
             if account.name == name:
                 return account
         raise Rejected(f"there is no account {name!r}")
+
+    def _check_alike(self, name: str) -> None:
+        """Rejected where people would take one account for the other."""
+        for account in self.accounts():
+            if account.name.casefold() == name.casefold():
+                raise Rejected(f"there is already an account {account.name!r}")
 
     def _keep_an_admin(self, name: str) -> None:
         admins = {a.name for a in self.accounts() if a.role is Role.ADMIN and not a.damaged}

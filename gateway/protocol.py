@@ -1,6 +1,7 @@
 """HTTP and WebSocket as uvicorn speaks them, with every connection in the register."""
 
 import asyncio
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -15,6 +16,8 @@ UNREAD_BYTES = 16 * 2**20
 """Answers to pings and the like that nobody reads."""
 FRAGMENTS = 1_000
 """So many parts of one WebSocket message."""
+
+_NO_HANDSHAKE = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
 class Http(H11Protocol):
@@ -42,11 +45,12 @@ class Http(H11Protocol):
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         """A WebSocket from here on; its handshake is ASCII (the library below fails otherwise)."""
+        if event.method != b"GET" or _has_body(self.headers):
+            self.send_400_response("A WebSocket handshake is a GET without a body.")
+            return
         if not all(name == b"cookie" or value.isascii() for name, value in self.headers):
             self.send_400_response("A WebSocket handshake is ASCII.")
             return
-        if self._mine is not None:
-            self._connections.busy(self._mine)
         super().handle_websocket_upgrade(event)
 
     def on_response_complete(self) -> None:
@@ -80,7 +84,19 @@ class WebSocket(WebSocketsSansIOProtocol):
         if self.transport.get_write_buffer_size() > UNREAD_BYTES:
             self.transport.abort()
             return
+        if not self.handshake_initiated:
+            self._open(data)
+            return
         super().data_received(data)
+
+    def _open(self, head: bytes) -> None:
+        """The handshake, which is whole; what the library does not understand gets an answer."""
+        super().data_received(head)
+        if self.handshake_initiated and self._mine is not None:
+            self._connections.busy(self._mine)
+        elif not self.handshake_initiated:
+            self.transport.write(_NO_HANDSHAKE)
+            self.transport.close()
 
     def handle_cont(self, event: Frame) -> None:
         """A further part of a message."""
@@ -102,6 +118,13 @@ class WebSocket(WebSocketsSansIOProtocol):
         if self._mine is not None:
             self._connections.read(self._mine)
         super().resume_writing()
+
+
+def _has_body(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    return any(
+        name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
+        for name, value in headers
+    )
 
 
 def _is_text(message: bytes) -> bool:

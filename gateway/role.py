@@ -12,6 +12,11 @@ SHORTEST_PASSWORD = 10
 LONGEST_PASSWORD = 256
 
 _SIGNS = "._-@"
+_ALIKE = ("LATIN", "CYRILLIC", "GREEK")
+"""Scripts whose letters look alike."""
+
+ITSELF = "kaikou"
+"""Who does what nobody asked for: the first accounts. No person's name."""
 
 
 class Right(StrEnum):
@@ -69,10 +74,23 @@ def check_name(name: str) -> None:
     Traceback (most recent call last):
     plant.errors.Rejected: a name has 1 to 64 letters, digits and . _ - @, nothing else
     """
-    whole = 0 < len(name) <= NAME_LENGTH and unicodedata.normalize("NFC", name) == name
+    whole = 0 < len(name) <= NAME_LENGTH and unicodedata.normalize("NFKC", name) == name
     if not whole or not all(c.isalnum() or c in _SIGNS for c in name):
         text = f"a name has 1 to {NAME_LENGTH} letters, digits and . _ - @, nothing else"
         raise Rejected(text)
+    if not any(map(str.isalnum, name)) or name.casefold() == ITSELF:
+        raise Rejected(f"nobody is called {name!r}")
+    if len({s for c in name for s in _ALIKE if unicodedata.name(c, "").startswith(s)}) > 1:
+        raise Rejected("a name has letters of one script: those of others look like them")
+
+
+def spelled(name: str) -> str:
+    """A name as it is kept, however a keyboard composes its letters.
+
+    >>> spelled("cafe" + chr(0x301)) == "caf" + chr(0xE9)
+    True
+    """
+    return unicodedata.normalize("NFC", name)
 
 
 def check_password(password: str, name: str) -> None:

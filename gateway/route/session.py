@@ -10,7 +10,7 @@ from gateway.answer.base import RefusalAnswer
 from gateway.answer.people import PersonAnswer
 from gateway.connection import peer_of
 from gateway.person import TooManyTries
-from gateway.role import LONGEST_PASSWORD, NAME_LENGTH, Person
+from gateway.role import LONGEST_PASSWORD, NAME_LENGTH, Person, spelled
 from gateway.session import SESSION_S, Origin
 from gateway.state import COOKIE, VIEWER, State, same_origin, state
 from plant.errors import Rejected
@@ -64,14 +64,14 @@ async def log_in(body: LogIn, request: Request, response: Response) -> PersonAns
     """
     if not same_origin(request):
         raise HTTPException(status.HTTP_403_FORBIDDEN, "sent from another site")
-    kaikou, origin = state(request), _origin(request)
-    if not await _true(kaikou, body.user, body.password, origin):
+    kaikou, origin, name = state(request), _origin(request), spelled(body.user)
+    if not await _true(kaikou, name, body.password, origin):
         raise HTTPException(status.HTTP_401_UNAUTHORIZED, "wrong name or password")
     if before := request.cookies.get(COOKIE):
         await run_in_threadpool(kaikou.people.log_out, before)
     try:
-        token = await run_in_threadpool(kaikou.people.begin, body.user, origin)
-        device = await run_in_threadpool(kaikou.people.remember, body.user, origin.device)
+        token = await run_in_threadpool(kaikou.people.begin, name, origin)
+        device = await run_in_threadpool(kaikou.people.remember, name, origin.device)
     except Rejected:  # taken away meanwhile
         raise HTTPException(status.HTTP_401_UNAUTHORIZED, "wrong name or password") from None
     person = kaikou.people.whose(token)

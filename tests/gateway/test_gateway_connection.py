@@ -123,6 +123,32 @@ async def test_a_request_is_whole_in_time_or_its_connection_ends(house: House, h
     assert (len(house.connections), house.connections.stalled) == (0, 1)
 
 
+_UPGRADE = (
+    b"Host: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    "handshake",
+    [
+        b"POST / HTTP/1.1\r\n" + _UPGRADE + b"\r\n",
+        b"POST / HTTP/1.1\r\n" + _UPGRADE + b"Content-Length: 5\r\n\r\nabcde",
+        b"GET / HTTP/1.1\r\n" + _UPGRADE + b"Content-Length: 5\r\n\r\n",
+        b"GET / HTTP/1.1\r\n" + _UPGRADE + b"Transfer-Encoding: chunked\r\n\r\n",
+        b"GET / HTTP/1.1\r\n" + _UPGRADE + b"Cookie: " + b"a" * 9000 + b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\n" + _UPGRADE + b"X: y\r\n" * 200 + b"\r\n",
+    ],
+)
+async def test_a_handshake_that_nobody_understands_is_answered_and_holds_no_place(
+    house: House, handshake: bytes
+) -> None:
+    reader = await house.ask(handshake)
+    assert (await reader.readline()).startswith(b"HTTP/1.1 400 ")
+    assert await _gone(reader)
+    await until(lambda: not len(house.connections), "the end of the connection")
+
+
 async def test_who_does_not_read_his_answer_is_cut_off_and_who_reads_slowly_is_not(
     house: House,
 ) -> None:

@@ -1,5 +1,6 @@
 """Odd questions: 4xx in plain words, never 5xx, never a traceback."""
 
+import asyncio
 import json
 import logging
 from typing import Any
@@ -137,3 +138,19 @@ async def test_the_page_of_the_interface_needs_nothing_from_elsewhere(rig: Rig) 
         assert not any("://" in part.replace("http://www.w3.org", "") for part in parts)
         schema = (await client.get("/api/openapi.json")).json()
         assert json.dumps(schema).count('"/api/') > 20
+
+
+async def test_a_request_of_two_lengths_is_refused_and_nothing_after_it_is_read(rig: Rig) -> None:
+    url = httpx.URL(rig.url)
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    writer.write(
+        b"POST /api/login HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
+    )
+    try:
+        async with asyncio.timeout(10):
+            answers = await reader.read()
+    finally:
+        writer.transport.abort()
+    assert answers.startswith(b"HTTP/1.1 400 ")
+    assert answers.count(b"HTTP/1.1") == 1

@@ -171,6 +171,14 @@ async def test_an_admin_keeps_accounts_and_nobody_else_does(rig: Rig) -> None:
         assert "argon2" not in everything
 
 
+async def test_a_name_is_the_same_however_a_keyboard_composes_it(rig: Rig) -> None:
+    async with rig.logged_in("root") as root, rig.client() as rene:
+        body = {"name": "ren\u00e9", "role": "viewer", "password": PASSWORD}
+        assert (await root.post("/api/people", json=body)).status_code == 200
+        log_in = {"user": "rene\u0301", "password": PASSWORD}
+        assert (await rene.post("/api/login", json=log_in)).json()["name"] == "ren\u00e9"
+
+
 async def test_people_change_their_own_password_with_the_present_one(rig: Rig) -> None:
     async with rig.logged_in("wang") as wang, rig.logged_in("wang") as elsewhere:
         new = {"old": PASSWORD, "new": "battery-staple-horse"}

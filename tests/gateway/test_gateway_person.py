@@ -93,6 +93,10 @@ def test_refusals_are_clear(tmp_path: Path) -> None:
     for name in ("", "a b", "x\n2026 admin", "x" * 65, "\ud800", "e\u0301"):
         with pytest.raises(Rejected, match="a name has"):
             people.add(name, "long-enough-3", [Right.VIEWER])
+    for name in ("X", "kaikou", "Kaikou", ".", "--", "adm\u0456n", "\ufb01n", "\uff58"):
+        with pytest.raises(Rejected):
+            people.add(name, "long-enough-3", [Right.VIEWER])
+    people.add("\u0438\u0432\u0430\u043d", "long-enough-3", [Right.VIEWER])
     for act in (people.remove, lambda n, by: people.set_role(n, Role.VIEWER, by)):
         with pytest.raises(Rejected, match="no account 'nobody'"):
             act("nobody", "root")
