@@ -97,7 +97,7 @@ class RegisterPoint(BaseModel):
         if isinstance(at, int) and not isinstance(at, bool):
             at = str(at)
         if isinstance(at, str):
-            register, *words = at.split()
+            register, *words = at.split() or [""]
             given: dict[str, Any] = {"register": register}
             for word in words:
                 if word.startswith(("bit:", "no:")):

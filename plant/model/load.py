@@ -17,11 +17,12 @@ from plant.model.catalogue import Catalogue, MachineType, Part, read_catalogue, 
 from plant.model.draft import Draft, present
 from plant.model.kind import KindTable, SourceKind
 from plant.model.locate import Document, Where, read_document
-from plant.model.need import Need, check_secrets, files_of, is_secret, secrets_of
+from plant.model.need import Need, check_secrets, files_of, secrets_of
 from plant.model.published import own_units
 from plant.model.reason import Product, Reason
 from plant.model.resolve import SignalResolver
 from plant.model.rule import read_rules
+from plant.model.secret import is_secret
 from plant.model.sense import (
     check_copy,
     check_lines,
@@ -229,6 +230,7 @@ class _Loader:
         found = self.catalogue.types.get(asset.type)
         if found is None:
             hint = did_you_mean(asset.type, sorted(self.catalogue.types))
+            hint = hint or "; `kaikou types` lists all"
             text = f"no machine type {asset.type!r}{hint}"
             self.problems.append(self.document.problem(("assets", id, "type"), text))
         return found

@@ -14,6 +14,7 @@ import yaml
 
 from plant.errors import Problem
 from plant.model import core_yaml
+from plant.model.secret import is_secret
 
 Key = str | int
 Where = tuple[Key, ...]
@@ -76,12 +77,16 @@ class Document:
 def read_document(file: Path, environment: Mapping[str, str]) -> Document:
     """Parse a file; what is wrong with its YAML or its references is in ``problems``."""
     try:
-        text = file.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        document = Document(str(file))
-        document.problems.append(Problem(str(file), 0, 0, "", f"cannot be read: {error}"))
-        return document
-    return parse_document(text, str(file), environment)
+        data = file.read_bytes()
+        return parse_document(data.decode("utf-8"), str(file), environment)
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        problem = Problem(str(file), line, 1, "", "is not UTF-8; save the file as UTF-8")
+    except OSError as error:
+        problem = Problem(str(file), 0, 0, "", f"cannot be read: {error}")
+    document = Document(str(file))
+    document.problems.append(problem)
+    return document
 
 
 def parse_document(text: str, file: str, environment: Mapping[str, str]) -> Document:
@@ -104,14 +109,31 @@ def parse_document(text: str, file: str, environment: Mapping[str, str]) -> Docu
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         what = " ".join(filter(None, (error.context, error.problem)))
-        given = text.splitlines()[line - 1 : line]
-        if given and "${" in given[0]:
-            what += '; inside {...} a reference is quoted: "${NAME}"'
+        what += _hint(text.splitlines(), line, column)
         document.problems.append(Problem(file, line, column, "", f"not YAML: {what}"))
         return document
     if node is not None:
         document.data = _Walk(document, environment).value(node, ())
     return document
+
+
+def _hint(lines: list[str], line: int, column: int) -> str:
+    r"""What people most often meant where the parser stopped.
+
+    >>> _hint(["a:", "\tb: 1"], 2, 1), _hint(["unit: %"], 1, 7)
+    ('; indent with spaces, not tabs', "; quote what begins with '%'")
+    """
+    for at in (line, line - 1):
+        given = lines[at - 1] if 0 < at <= len(lines) else ""
+        if "：" in given:
+            return f"; line {at} has a full-width '：': write ':' and a space"
+    given = lines[line - 1] if line <= len(lines) else ""
+    stopped = given[column - 1 : column]
+    if "${" in given:
+        return '; inside {...} a reference is quoted: "${NAME}"'
+    if stopped == "\t":
+        return "; indent with spaces, not tabs"
+    return f"; quote what begins with {stopped!r}" if stopped and stopped in "%@`" else ""
 
 
 @dataclass(slots=True)
@@ -180,19 +202,23 @@ class _Walk:
         filled = _REFERENCE.sub(lambda match: self.reference(match, where), text)
         if where in self.document.unset:
             return text
-        return core_yaml.plain(filled) if node.tag == core_yaml.PLAIN else filled
+        if node.tag != core_yaml.PLAIN or is_secret(where):  # a password 0815 is no number
+            return filled
+        return core_yaml.plain(filled)
 
     def reference(self, match: re.Match[str], where: Where) -> str:
         name, default = match[1], match[2]
         if name in self.environment:
-            return self.environment[name]
+            value = self.environment[name]
+            return value if _is_text(value) else self.without(where, f"{name} is not UTF-8")
         file = self.environment.get(f"{name}_FILE")
         if file is not None:
             try:
-                return Path(file).read_text("utf-8").strip()
-            except OSError as error:
-                text = f"{name}_FILE cannot be read: {error}"
-                return self.without(where, text)
+                return Path(file).read_text("utf-8-sig").strip()
+            except UnicodeDecodeError:
+                return self.without(where, f"{name}_FILE: {file} is not UTF-8")
+            except (OSError, ValueError) as error:
+                return self.without(where, f"{name}_FILE cannot be read: {error}")
         if default is not None:
             return default
         text = f"{name} is not set; export {name}, or {name}_FILE with the path of a file"
@@ -205,6 +231,11 @@ class _Walk:
     def without(self, where: Where, text: str) -> str:
         self.document.unset.setdefault(where, self.document.problem(where, text))
         return ""
+
+
+def _is_text(value: str) -> bool:
+    """Not where a byte of the environment is no UTF-8, which Python keeps as half a character."""
+    return not any("\ud800" <= c <= "\udfff" for c in value)
 
 
 def _key(node: yaml.Node) -> Key:

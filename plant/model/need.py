@@ -8,10 +8,8 @@ from pydantic import BaseModel
 
 from plant.errors import Problem
 from plant.model.locate import Document, Where
+from plant.model.secret import is_secret
 
-SECRETS = {"password", "token", "secret", "key_password"}
-"""Keys of settings under which a secret stands."""
-_SETTINGS = {"broker", "historian", "copy", "edges"}
 _FILES: Mapping[str, tuple[str, ...]] = {
     "broker": ("ca_file", "certificate_file", "key_file"),
     "gateway": ("tls_cert", "tls_key"),
@@ -32,19 +30,6 @@ class Need:
     name: str
     secret: bool
     missing: Problem | None = None
-
-
-def is_secret(where: Where) -> bool:
-    """Whether a key holds a secret; ids of signals, products or sources may be any word.
-
-    >>> is_secret(("broker", "password")), is_secret(("assets", "a", "signals", "password"))
-    (True, False)
-    >>> is_secret(("edges", "e", "sources", "token")), is_secret(("edges", "password"))
-    (False, False)
-    """
-    if not where or where[0] not in _SETTINGS or where[-1] not in SECRETS:
-        return False
-    return len(where) > 4 if where[0] == "edges" else True
 
 
 def secrets_of(document: Document) -> Iterator[Need]:

@@ -23,6 +23,8 @@ def check_site(shape: PlantShape, document: Document) -> Iterator[Problem]:
         ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError):
         hint = did_you_mean(zone, sorted(available_timezones()))
+        if "beijing" in zone.lower():
+            hint = "; China's is 'Asia/Shanghai'"
         yield document.problem(("site", "timezone"), f"no time zone {zone!r}{hint}")
     yield from _check_broker(shape, document)
     gateway = shape.gateway

@@ -4,9 +4,11 @@ What only a room can judge (a source's settings, a point's address, a condition'
 kept as given here and validated by the room's own class in ``resolve``.
 """
 
+import re
 from datetime import date
 from ipaddress import ip_address
 from typing import Annotated, Any, Literal, get_args
+from unicodedata import category
 
 from pydantic import (
     AfterValidator,
@@ -46,12 +48,28 @@ class Shape(BaseModel):
 
 def _one_language(given: object) -> object:
     """A name in one language is the name in both; a number is a name too."""
-    if not isinstance(given, dict):
+    if isinstance(given, dict) and {"zh", "en"} & given.keys():
+        said = {k: str(v) if type(v) in (int, float) else v for k, v in given.items()}
+        return {"zh": said.get("en"), "en": said.get("zh")} | said
+    if isinstance(given, BaseModel):
         return given
-    if not {"zh", "en"} & given.keys():
-        raise ValueError("give a name in zh, in en, or in both")
-    said = {k: str(v) if type(v) in (int, float) else v for k, v in given.items()}
-    return {"zh": said.get("en"), "en": said.get("zh")} | said
+    raise ValueError(f"give a name in zh, in en, or in both: {_EXAMPLE}")
+
+
+_EXAMPLE = "{zh: 锯床, en: Saw}"
+
+
+def _readable(text: str) -> str:
+    """A text that people can see, on one line: it is printed by commands, logs and pages."""
+    if not text.strip():
+        raise ValueError("is empty")
+    if any(category(c) in _UNSEEN for c in text):
+        raise ValueError("has a line break or another control character")
+    return text
+
+
+_UNSEEN = {"Cc", "Cs", "Zl", "Zp"}
+Readable = Annotated[str, Field(min_length=1), AfterValidator(_readable)]
 
 
 class LabelShape(Shape):
@@ -61,8 +79,8 @@ class LabelShape(Shape):
         json_schema_extra={"anyOf": [{"required": ["zh"]}, {"required": ["en"]}], "required": []}
     )
 
-    zh: str = Field(min_length=1)
-    en: str = Field(min_length=1)
+    zh: Readable
+    en: Readable
 
     @model_validator(mode="before")
     @classmethod
@@ -171,6 +189,32 @@ UnitName = Annotated[
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
+def _states(given: object) -> object:
+    """Numbers with their names, or a word; what is neither is told before pydantic tries both."""
+    if isinstance(given, dict):
+        for key, name in given.items():
+            _check_state(key, name)
+    elif given is not None and given != "packml":
+        raise ValueError("name each number, as in {0: {en: Off}, 1: {en: On}}, or say packml")
+    return given
+
+
+def _check_state(key: object, name: object) -> None:
+    if not _NUMBER.fullmatch(str(key)):
+        raise ValueError(f"{key!r} is no number; write number and name, as in {{1: {{en: On}}}}")
+    texts = name.values() if isinstance(name, dict) and {"zh", "en"} & name.keys() else None
+    if texts is None:
+        raise ValueError(f"the name of {key} is written {{zh: 开, en: On}}; one of them is enough")
+    for text in texts:
+        try:
+            _readable(str(text))
+        except ValueError as error:
+            raise ValueError(f"the name of {key} {error}") from None
+
+
+_NUMBER = re.compile(r"[-+]?[0-9]{1,18}")
+
+
 class SignalShape(Shape):
     """A signal, or what a plant says differently of a catalogue's signal."""
 
@@ -184,7 +228,9 @@ class SignalShape(Shape):
     max_interval: float | None = Field(None, ge=1, le=86400, description="s")
     decimals: int | None = Field(None, ge=0, le=6)
     modulus: Finite | None = Field(None, gt=0, description="a counter rolls over to 0 here")
-    states: Literal["packml"] | dict[int, LabelShape] | None = None
+    states: Annotated[
+        Literal["packml"] | dict[int, LabelShape] | None, BeforeValidator(_states)
+    ] = None
     by: Literal["edge", "twin", "analytics"] | None = None
     source: Slug | None = None
     at: Any = Field(None, description="where the source finds it; see docs/adapters.md")

@@ -144,7 +144,8 @@ class Units:
         for unit in self.all:
             for spelling in (unit.symbol, *unit.names):
                 folded.setdefault(normal(spelling).casefold(), unit.symbol)
-        close = get_close_matches(normal(text).casefold(), folded, 1, 0.6)
+        given = normal(text).casefold()
+        close = [given] if given in folded else get_close_matches(given, folded, 1, 0.7)
         return f"; did you mean {folded[close[0]]!r}?" if close else ""
 
     def also(self, units: Iterable[Unit]) -> "Units":

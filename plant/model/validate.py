@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 
 from plant.errors import Problem
 from plant.model.locate import Document, Where
-from plant.model.need import SECRETS
+from plant.model.secret import SECRETS
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -112,7 +112,7 @@ def _text(detail: ErrorDetails, model: type[BaseModel], where: Where) -> str:
     text = text[0].lower() + text[1:]
     given = detail["input"]
     secret = bool(where) and where[-1] in SECRETS
-    if isinstance(given, str | int | float | bool) and not secret:
+    if isinstance(given, str | int | float | bool) and not secret and repr(given) not in text:
         text += f", not {given!r}"
     if detail["type"] in {"literal_error", "enum"}:
         expected = str(detail.get("ctx", {}).get("expected", "")).replace("'", "")

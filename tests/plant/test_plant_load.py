@@ -230,3 +230,91 @@ def test_a_file_that_no_reader_should_meet_is_told_plainly(
 def test_a_number_that_is_none_is_refused_at_its_line(tmp_path: Path, line: str) -> None:
     with pytest.raises(ConfigError, match=line.partition(":")[0]):
         _load(tmp_path, VALID.replace("scale: 0.1", line))
+
+
+@pytest.mark.parametrize(
+    ("states", "expected"),
+    [
+        ("{1: On, 0: Off}", "the name of 1 is written"),
+        ("{On: 1}", "'On' is no number"),
+        ("{true: {en: On}}", "'true' is no number"),
+        ("{1.5: {en: On}}", "'1.5' is no number"),
+        ("[On, Off]", "name each number"),
+        ("{1: {de: An}}", "the name of 1 is written"),
+        ("{1: {en: ' '}}", "the name of 1 is empty"),
+        ('{1: {en: "a\\e[31m"}}', "the name of 1 has a line break or another control"),
+    ],
+)
+def test_states_that_are_none_are_told_as_they_should_be_written(
+    tmp_path: Path, states: str, expected: str
+) -> None:
+    text = VALID + f"      on: {{kind: state, source: io, at: 'discrete:0', states: {states}}}\n"
+    with pytest.raises(ConfigError) as caught:
+        _load(tmp_path, text)
+    assert f"plant.yaml:23:63: assets.furnace.signals.on.states: {expected}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("Furnace", "give a name in zh, in en, or in both: {zh: 锯床, en: Saw}"),
+        ("{en: '  '}", "is empty"),
+        ('{en: "a\\nplant.yaml: nothing is wrong"}', "has a line break"),
+        ('{zh: "a\\e[2K"}', "has a line break or another control character"),
+    ],
+)
+def test_a_name_is_one_line_that_people_can_see(tmp_path: Path, name: str, expected: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        _load(tmp_path, VALID.replace("{zh: 炉, en: Furnace}", name))
+    assert expected in str(caught.value)
+    assert all(line.startswith(str(tmp_path)) for line in str(caught.value).splitlines())
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("kaikou: 1\n\tenterprise: acme\n", "indent with spaces, not tabs"),
+        ("kaikou: 1\nenterprise： acme\n", "line 2 has a full-width '：'"),
+        ("enterprise： acme\nkaikou: 1\n", "line 1 has a full-width '：'"),
+        ("units: {a: {unit: %}}\n", "quote what begins with '%'"),
+    ],
+)
+def test_what_stops_the_parser_is_told_in_words_of_people(
+    tmp_path: Path, text: str, expected: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        _load(tmp_path, text)
+    assert expected in str(caught.value)
+
+
+@pytest.mark.parametrize("encoding", ["gbk", "utf-16"])
+def test_a_file_in_another_encoding_is_told_with_the_cure(tmp_path: Path, encoding: str) -> None:
+    file = tmp_path / "plant.yaml"
+    file.write_bytes(VALID.encode(encoding))
+    with pytest.raises(ConfigError) as caught:
+        load(file, KINDS, {})
+    assert str(caught.value).endswith("is not UTF-8; save the file as UTF-8")
+
+
+@pytest.mark.parametrize("secret", ["0815", "1e3", "true", "null", "~", "0x10", ".inf"])
+@pytest.mark.parametrize("written", ["${PW}", "'${PW}'", '"${PW}"'])
+def test_a_secret_is_the_text_that_was_given(tmp_path: Path, secret: str, written: str) -> None:
+    text = VALID + f"broker:\n  username: u\n  password: {written}\n"
+    assert _load(tmp_path, text, PW=secret).broker.password == secret
+
+
+def test_a_secret_that_is_no_text_is_told(tmp_path: Path) -> None:
+    text = VALID + "broker: {username: u, password: '${PW}'}\n"
+    (tmp_path / "pw").write_bytes("密码".encode("gbk"))
+    with pytest.raises(ConfigError, match=r"broker.password: PW_FILE: .* is not UTF-8"):
+        _load(tmp_path, text, PW_FILE=str(tmp_path / "pw"))
+    with pytest.raises(ConfigError, match=r"broker.password: PW is not UTF-8"):
+        _load(tmp_path, text, PW="\udcc3\udcdc")
+    (tmp_path / "pw").write_bytes("密码\r\n".encode("utf-8-sig"))
+    assert _load(tmp_path, text, PW_FILE=str(tmp_path / "pw")).broker.password == "密码"
+
+
+def test_a_unit_is_only_suggested_where_it_is_alike(tmp_path: Path) -> None:
+    for given, expected in (("kw", "did you mean 'kW'?"), ("true", "`kaikou units` lists all")):
+        with pytest.raises(ConfigError, match=re.escape(expected)):
+            _load(tmp_path, VALID.replace("unit: degC", f"unit: '{given}'"))
