@@ -23,13 +23,13 @@ log = logging.getLogger("kaikou.twin")
 HOLD_TIMES = 3
 """A value counts for so many of its ``max_interval``: then the signal is silent."""
 CHANGES = 1000
-"""So many signals begin anew in an hour at most: a node that says another unit each time would
-fill the historian with their names."""
+"""So many signals of a node of ours, or of all strangers, begin anew in an hour at most: who says
+another unit each time would fill the historian with their names."""
 _GAP_SIGNALS = 200
 _NUMBER = 1e12
 """A register that rolls over, and an interval in s, are less."""
-_TOLD = 1000
-"""So many refusals and other plants are remembered, so that each is told once."""
+_TOLD = 50
+"""So many refusals and other plants of a node, and of all strangers, are told, each once."""
 _KINDS = {int(DataType.Boolean): SignalKind.STATE, int(DataType.String): SignalKind.TEXT}
 
 
@@ -95,8 +95,8 @@ class Births:
         self._declared = declared
         self._ownership = ownership
         self._factor = factor
-        self._told: set[tuple[NodeId, object]] = set()
-        self._changes = Rate(CHANGES, 3600.0)
+        self._told: dict[NodeId | None, set[tuple[NodeId, object]]] = {}
+        self._changes: dict[NodeId | None, Rate] = {}
 
     def take(self, event: Born) -> Gap | None:
         """Learn from a birth; a gap record where it names what the node may not tell."""
@@ -116,10 +116,11 @@ class Births:
             told = replace(planned, kind=series.kind, unit=series.unit, modulus=series.modulus)
             # only an edge of ours, on another file than the twin, says it otherwise and means it
             series = told if event.announced and "kind" in metric.properties else planned
-        anew = self._changes.wait_s == 0
+        changes = self._changes.setdefault(self._who(event.node), Rate(CHANGES, 3600.0))
+        anew = changes.wait_s == 0
         if not self._declared.learn(series, anew):
             return
-        if anew and self._changes.take():
+        if anew and changes.take():
             log.warning("%s: kind or unit changed: a new signal begins", path)
         elif self._once(event.node, CHANGES):
             log.warning("%s: more signals change than can begin anew in an hour", event.node)
@@ -142,10 +143,15 @@ class Births:
             )
             log.warning(text, event.node, one_line(other), self._hash)
 
+    def _who(self, node: NodeId) -> NodeId | None:
+        """A node of ours has bounds of its own, strangers together have one."""
+        return node if self._ownership.ours(node) else None
+
     def _once(self, node: NodeId, what: object) -> bool:
-        if (node, what) in self._told or len(self._told) >= _TOLD:
+        told = self._told.setdefault(self._who(node), set())
+        if (node, what) in told or len(told) >= _TOLD:
             return False
-        self._told.add((node, what))
+        told.add((node, what))
         return True
 
 
