@@ -38,6 +38,7 @@ from plant.wire.ownership import Ownership
 from plant.wire.refusal import Refusals, one_line
 from plant.wire.topic import NodeId
 from twin.birth import Births, series_of
+from twin.days import Days
 from twin.declared import Declared
 from twin.intake import COMMIT_SAMPLES, QUEUE_SAMPLES, Intake
 from twin.recorded import Recorded
@@ -86,6 +87,7 @@ class Host:
         self._heard = heard
         self._recorded = Recorded() if recorded is None else recorded
         self._declared = Declared(self.table, series_of(plant, clock.factor))
+        self._days = Days(ownership.ours, clock.now)
         self._births = Births(plant, self._declared, ownership, clock.factor)
         self._client: MqttClient | None = None
         self._wake = asyncio.Event()
@@ -192,7 +194,10 @@ class Host:
             text = "a statement that the twin never recorded"
             self.refusals.take(event.node, text)
             return  # the row is not taken either: the true one of this offset may still come
-        event = doubted(event, self._clock)
+        event, gap = self._days.take(doubted(event, self._clock))
+        if gap is not None:
+            self.refusals.take(event.node, gap.reason)
+            self.intake.record(gap)
         if event.live:
             self.live.update(event.samples)
         dropped = self.intake.count.dropped_rows
