@@ -29,6 +29,9 @@ from bench.machine import machine
 
 DAMAGES = ("flip", "flip", "flip", "truncate", "remove", "empty", "garbage")
 
+UNREAD = frozenset((".lock", ".port", ".open", ".jsonl"))
+"""Ends of names of files that no room reads again; what the simulators did is for tests alone."""
+
 
 def damage(file: Path, how: str, chance: random.Random) -> str:
     """Do it; says what was done."""
@@ -70,6 +73,8 @@ def rooms_of(path: Path) -> Sequence[str]:
         return "twin", "gateway", "analytics"
     if first.startswith("opcua"):
         return ("opcua",)
+    if path.parts[1:] and path.parts[1].startswith("opcua_"):
+        return "simulators", "edge"  # certificates are read when the two connect
     if len(path.parts) > 1:
         return ("edge" if first == "edge1" else first,)
     return "broker", "simulators", "edge", "opcua", "twin", "analytics", "gateway"
@@ -114,7 +119,7 @@ def run(kinds: Sequence[str], trials: int, seed: int, settle_s: float) -> dict[s
         files: dict[str, list[Path]] = {}
         for at in sorted(p for p in template.rglob("*") if p.is_file()):
             path = at.relative_to(template)
-            if path.suffix not in {".lock", ".port", ".open"} and path.parts[0] != "log":
+            if path.suffix not in UNREAD and path.parts[0] != "log":
                 files.setdefault(kind_of(path), []).append(path)
         some = {k: f for k, f in files.items() if not kinds or any(w in k for w in kinds)}
         sys.stderr.write(f"{len(some)} kinds of files: {', '.join(some)}\n")

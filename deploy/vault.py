@@ -4,6 +4,7 @@ One file, readable by its owner alone: passwords of MQTT accounts, and values fo
 ``${NAME}`` references of plant.yaml that nobody else gave.
 """
 
+import errno
 import fcntl
 import json
 import os
@@ -53,7 +54,13 @@ class Vault:
     def _open(self) -> Iterator[dict[str, dict[str, str]]]:
         """Read, let change, write when changed; several processes may do so at once."""
         make_folder(self.path.parent)
-        lock = os.open(self.path.with_suffix(".lock"), os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            lock = os.open(self.path.with_suffix(".lock"), os.O_CREAT | os.O_RDWR, 0o600)
+        except OSError as error:
+            if error.errno != errno.EROFS:
+                raise
+            yield from self._as_it_is(error)
+            return
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
             content = self._read()
@@ -63,3 +70,11 @@ class Vault:
                 write_object(self.path, content)
         finally:
             os.close(lock)
+
+    def _as_it_is(self, error: OSError) -> Iterator[dict[str, dict[str, str]]]:
+        """On a disk that has become read-only: what is kept does, and nobody changes it."""
+        content = self._read()
+        before = json.dumps(content)
+        yield content
+        if json.dumps(content) != before:
+            raise error

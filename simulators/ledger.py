@@ -5,6 +5,7 @@ Kept in the simulator's own folder and read by tests alone; no other process ope
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +24,17 @@ class Ledger:
         self._lines.append(json.dumps({"time": time_ms, "asset": asset, "kind": kind, **data}))
 
     def flush(self) -> None:
-        """Append what waits."""
+        """Append what waits; a full disk loses it, and ends nothing."""
         if not self._lines:
             return
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write("\n".join(self._lines) + "\n")
-            size = file.tell()
-        self._lines.clear()
-        if size > _KEEP_BYTES:
-            self.path.replace(self.path.with_name("ledger.1.jsonl"))
+        lines, self._lines = self._lines, []
+        with suppress(OSError):
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write("\n".join(lines) + "\n")
+                file.flush()
+                size = file.tell()
+            if size > _KEEP_BYTES:
+                self.path.replace(self.path.with_name("ledger.1.jsonl"))
 
     @staticmethod
     def read(folder: Path) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from typing import Any
 from plant.errors import ConfigError, Unavailable
 from plant.file import Damaged, read_object, set_aside, write_object
 from plant.flow.port import Ports
-from plant.flow.supervisor import Supervisor
+from plant.flow.supervisor import Supervisor, Transition
 from plant.model.plant import Plant
 from simulators.device import Device, Setting, build
 from simulators.fault import KINDS, Fault, fit
@@ -74,6 +74,7 @@ class Simulation:
         self._plant = plant
         self._clock = ports.clock
         self._state = ports.data / "world.json"
+        self._disk = Transition("what a restart of the simulators continues from")
         self._ledger = Ledger(ports.data)
         self._foreign = False
         self._options = ports.options
@@ -138,13 +139,22 @@ class Simulation:
             self._ledger.flush()
             if loop.time() - kept >= KEEP_S:
                 kept = loop.time()
-                self.keep()
+                self._keep_again()
             await asyncio.sleep(tick_s)
 
     def keep(self, stopped: bool = False) -> None:
         """Save what a restart continues from; ``stopped`` on the way out."""
         write_object(self._state, {**self.world.snapshot(), "stopped": stopped})
         self._ledger.flush()
+
+    def _keep_again(self) -> None:
+        """The same while devices are served, who go on where the disk takes nothing."""
+        try:
+            self.keep()
+        except OSError as error:
+            self._disk.down(error.strerror)
+        else:
+            self._disk.up()
 
     def _kept(self) -> Mapping[str, Any] | None:
         """The saved state; None where there is none that this version understands."""

@@ -7,12 +7,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
+    load_pem_private_key,
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
@@ -49,14 +51,43 @@ def uri_of(path: Path, otherwise: str) -> str:
 
 
 def make(certificate: Path, key: Path, uri: str) -> None:
-    """Our own pair, where there is none; the key is readable by its owner only."""
-    if certificate.exists() and key.exists():
+    """Our own pair, where there is none; the key is readable by its owner only.
+
+    Raises
+    ------
+    ValueError
+        One of them is missing or damaged: servers know the pair, so nothing is made over it.
+    """
+    if certificate.exists() or key.exists():
+        if problem := _damage(certificate, key):
+            raise ValueError(
+                f"{problem}; restore {certificate.name} and {key.name}, or remove both and a new "
+                "pair is made (servers must then trust it again)"
+            )
         return
     key.parent.mkdir(parents=True, exist_ok=True)
     private = rsa.generate_private_key(public_exponent=65537, key_size=_BITS)
     pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     write_whole(key, pem)
     write_whole(certificate, _signed(private, uri).public_bytes(Encoding.DER))
+
+
+def _damage(certificate: Path, key: Path) -> str:
+    """What is wrong with our own pair, "" where nothing is."""
+    for file in (certificate, key):
+        if not file.exists():
+            return f"{file.name} is missing"
+    try:
+        ours = load(certificate)
+        ours.verify_directly_issued_by(ours)
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm) as error:
+        return f"{certificate.name} is damaged ({str(error) or 'its signature is wrong'})"
+    try:
+        private = load_pem_private_key(key.read_bytes(), None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        return f"{key.name} is damaged ({error})"
+    same = private.public_key() == ours.public_key()
+    return "" if same else f"{key.name} is not the key of {certificate.name}"
 
 
 def _signed(private: rsa.RSAPrivateKey, uri: str) -> x509.Certificate:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -76,9 +76,14 @@ def _read(folder: Path) -> Identity:
     try:
         certificate = x509.load_der_x509_certificate((folder / "certificate.der").read_bytes())
         key = serialization.load_pem_private_key((folder / "key.pem").read_bytes(), None)
-    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
+        if _is_ours(certificate):
+            certificate.verify_directly_issued_by(certificate)
+    except PermissionError as error:
+        raise ConfigError(f"{error.filename} cannot be read: {error.strerror}") from error
+    except (OSError, ValueError, TypeError, UnsupportedAlgorithm, InvalidSignature) as error:
+        why = printable(error) or "the signature of certificate.der is wrong"
         raise ConfigError(
-            f"OPC UA server certificate in {folder}: {printable(error)}; restore certificate.der "
+            f"OPC UA server certificate in {folder}: {why}; restore certificate.der "
             "and key.pem, or remove both and a new pair is made (clients must then trust it again)"
         ) from error
     if not isinstance(key, rsa.RSAPrivateKey) or certificate.public_key() != key.public_key():

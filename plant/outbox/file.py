@@ -15,6 +15,7 @@ from zlib import crc32
 import apsw
 
 from plant.file import make_private
+from plant.flow.supervisor import Transition
 from plant.outbox.alias import AliasBook, AliasKey
 from plant.outbox.bound import NoRoom, drop_oldest, merge_records
 from plant.outbox.checksum import (
@@ -94,6 +95,7 @@ class OutboxFile:
         self.open = False
         self._bad = DamagedRows(path)
         self._bd_seq: int | None = None
+        self._births = Transition(f"{path}: the number of the last birth (bdSeq)")
         self._gap_row = gap_row
         self._max_bytes = max_bytes
         self._drops = drops
@@ -223,7 +225,11 @@ class OutboxFile:
             with transaction(self._db):
                 self._db.execute("DELETE FROM run WHERE rows = 0")
                 self._put_runs([self.runs[run]])
-        except (apsw.FullError, apsw.IOError) as error:  # the first row will write it
+        except (
+            apsw.FullError,
+            apsw.IOError,
+            apsw.ReadOnlyError,
+        ) as error:  # the first row will write it
             if is_damage(error):
                 raise
             log.warning("%s: starts without room on the disk: %s", self.path, error)
@@ -432,8 +438,10 @@ class OutboxFile:
         try:
             with transaction(self._db):
                 self._db.execute("INSERT OR REPLACE INTO number VALUES('bd_seq', ?)", (value,))
-        except (apsw.FullError, apsw.IOError) as error:
+        except (apsw.FullError, apsw.IOError, apsw.ReadOnlyError) as error:
             if is_damage(error):
                 raise
-            log.warning("%s: bdSeq %d is not written: %s", self.path, value, error)
+            self._births.down(f"not written: {error}")
+        else:
+            self._births.up()
         return value

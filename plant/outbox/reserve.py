@@ -27,7 +27,7 @@ class Reserve:
         if self._log_pages >= LOG_PAGES:
             try:
                 self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-            except (apsw.FullError, apsw.IOError) as error:
+            except (apsw.FullError, apsw.IOError, apsw.ReadOnlyError) as error:
                 if is_damage(error):
                     raise
                 return False
@@ -42,7 +42,7 @@ class Reserve:
                     self._db.execute(
                         "INSERT INTO reserve(blank) VALUES(zeroblob(?))", (RESERVE_BYTES,)
                     )
-            except (apsw.FullError, apsw.IOError) as error:
+            except (apsw.FullError, apsw.IOError, apsw.ReadOnlyError) as error:
                 if is_damage(error):
                     raise
                 return False

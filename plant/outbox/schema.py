@@ -116,8 +116,8 @@ def open_file(
 ) -> apsw.Connection:
     """Open or create; this connection is then the only one that can.
 
-    Raises ``ConfigError`` for a newer version, another program's file, or one that may not be
-    written, ``Unavailable`` while another process holds it; what ``is_damage`` passes through.
+    Raises ``ConfigError`` for a newer version or another program's file, ``Unavailable`` for one
+    that cannot be written or that another process holds; what ``is_damage`` passes through.
     """
     try:
         if vfs is None:
@@ -126,7 +126,7 @@ def open_file(
             make_private(path)
         connection = apsw.Connection(str(path), vfs=vfs)
     except (apsw.CantOpenError, OSError) as error:
-        raise ConfigError(f"{path}: cannot be opened: {error}") from error
+        raise Unavailable(f"{path}: cannot be opened: {error}") from error
     try:
         connection.set_busy_timeout(500)
         _prepare(connection, path, synchronous, page_limit)
@@ -140,7 +140,7 @@ def open_file(
         raise Unavailable(f"{path}: no room on the disk to begin") from error
     except (apsw.ReadOnlyError, apsw.PermissionsError, apsw.CantOpenError) as error:
         connection.close()
-        raise ConfigError(f"{path}: cannot be written: {error}") from error
+        raise Unavailable(f"{path}: cannot be written: {error}") from error
     except BaseException:
         connection.close()
         raise

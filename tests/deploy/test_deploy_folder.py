@@ -1,5 +1,6 @@
 """The data folder's own files: damaged, foreign, unwritable; and who may read what rooms write."""
 
+import errno
 import json
 import logging
 import os
@@ -119,3 +120,20 @@ def test_a_data_folder_that_is_a_file_is_told(tmp_path: Path) -> None:
     assert ended.returncode in {2, 3}
     assert "Traceback" not in ended.stderr
     assert str(tmp_path / "data") in ended.stderr
+
+
+def test_a_disk_that_has_become_read_only_keeps_its_secrets_readable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = Vault(tmp_path).accounts(["edge1"])
+    true_open = os.open
+
+    def read_only(path: Path, flags: int, *more: int) -> int:
+        if flags & (os.O_WRONLY | os.O_RDWR):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+        return true_open(path, flags, *more)
+
+    monkeypatch.setattr(os, "open", read_only)
+    assert Vault(tmp_path).accounts(["edge1"]) == kept
+    with pytest.raises(OSError, match="Read-only"):
+        Vault(tmp_path).accounts(["edge2"])

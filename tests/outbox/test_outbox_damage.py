@@ -9,7 +9,7 @@ import apsw
 import numpy as np
 import pytest
 
-from plant.errors import ConfigError
+from plant.errors import ConfigError, Unavailable
 from plant.flow.sample import SampleBatch
 from plant.outbox.admission import Admission
 from plant.outbox.checksum import ROW_DAMAGED
@@ -270,7 +270,7 @@ def test_another_programs_number_and_a_wrong_bit_in_the_head_are_told_apart(tmp_
 
 def test_a_file_that_may_not_be_opened_is_told_in_words(tmp_path):
     (tmp_path / "outbox.db").mkdir()
-    with pytest.raises(ConfigError, match="cannot be opened"):
+    with pytest.raises(Unavailable, match="cannot be opened"):
         opened(tmp_path)
 
 

@@ -249,7 +249,7 @@ def test_a_file_of_another_program_is_refused(tmp_path):
 
 
 def test_a_folder_that_is_not_there(tmp_path):
-    with pytest.raises(ConfigError, match="cannot be opened"):
+    with pytest.raises(Unavailable, match="cannot be opened"):
         opened(tmp_path / "nowhere")
 
 
@@ -395,6 +395,25 @@ def test_damage_found_in_use_is_set_aside_at_the_next_start(tmp_path):
     file.close()
     file = opened(tmp_path, "r3")
     assert not file.damaged, "once"
+    file.close()
+
+
+def test_births_go_on_where_they_cannot_be_numbered_on_disk(tmp_path, caplog):
+    """A disk that has become read-only: told once, not at every connection."""
+    file = opened(tmp_path)
+    assert file.next_bd_seq() == 0
+    file._db.pragma("query_only", True)  # what SQLite then says is that of a read-only file
+    caplog.set_level("INFO")
+    assert [file.next_bd_seq() for _ in range(3)] == [1, 2, 3]
+    assert not file.fill_reserve()
+    assert Admission(file).commit(Change([row(1)])).refused
+    file._db.pragma("query_only", False)
+    assert file.next_bd_seq() == 4
+    said = [r.message for r in caplog.records if "bdSeq" in r.message]
+    assert [s.partition("(bdSeq): ")[2].partition(":")[0] for s in said] == [
+        "lost",
+        "back after 0.0 s",
+    ]
     file.close()
 
 

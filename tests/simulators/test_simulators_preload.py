@@ -223,3 +223,34 @@ async def test_a_fast_plant_keeps_up_and_its_faults_keep_their_time(demo, tmp_pa
         await asyncio.gather(live, return_exceptions=True)
     (fault,) = simulation.world.faults
     assert fault.clock_s == pytest.approx((simulation.world.now_ms - begun) / 30_000)
+
+
+async def test_a_full_disk_ends_no_simulated_machine(
+    demo: Plant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("simulators.service.MOST_MS", H)
+    monkeypatch.setattr("simulators.service.KEEP_S", 0.0)
+    simulation = Simulation(demo, Ports(UtcClock(), tmp_path, options={"faults": ["jam:saw"]}))
+    simulation.start()
+    (tmp_path / "ledger.jsonl").unlink(missing_ok=True)
+    (tmp_path / "ledger.jsonl").symlink_to("/dev/full")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("simulators.service.write_object", full)
+    live = asyncio.ensure_future(simulation.live())
+    try:
+        async with asyncio.timeout(20):
+            while "lost: No space left on device" not in caplog.text:
+                await asyncio.sleep(0.02)
+        monkeypatch.undo()
+        caplog.set_level("INFO")
+        async with asyncio.timeout(30):
+            while "continues from: back after" not in caplog.text and not live.done():
+                await asyncio.sleep(0.05)
+                monkeypatch.setattr("simulators.service.KEEP_S", 0.0)
+        assert not live.done()
+    finally:
+        live.cancel()
+        await asyncio.gather(live, return_exceptions=True)

@@ -141,7 +141,7 @@ def shrink(connection: apsw.Connection) -> bool:
     try:
         connection.pragma("incremental_vacuum")
         connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-    except (apsw.BusyError, apsw.FullError, apsw.IOError):
+    except (apsw.BusyError, apsw.FullError, apsw.IOError, apsw.ReadOnlyError):
         return False  # the next time
     return True
 
