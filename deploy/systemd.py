@@ -117,16 +117,17 @@ def _unit(plant: Plant, user: User, file: Path) -> str:
         "TimeoutStopSec=30\n"
         f"MemoryHigh={memory * 4 // 5}M\n"
         f"MemoryMax={memory}M\n"
-        f"{_HARDENED.format(home=_home())}"
+        f"{_HARDENED.format(home=_home(file))}"
         f"{_devices(user.room)}"
         f"{_capabilities(plant, user)}"
         f"\n[Install]\nWantedBy={TARGET}\n"
     )
 
 
-def _home() -> str:
-    """Hidden, unless this installation lies in one."""
-    return "read-only" if sys.executable.startswith(("/home/", "/root/")) else "yes"
+def _home(file: Path) -> str:
+    """Hidden, unless this installation or the plant.yaml lies in one."""
+    homes = ("/home/", "/root/")
+    return "read-only" if any(str(f).startswith(homes) for f in (sys.executable, file)) else "yes"
 
 
 def _devices(room: str) -> str:

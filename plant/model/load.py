@@ -17,12 +17,12 @@ from plant.model.catalogue import Catalogue, MachineType, Part, read_catalogue, 
 from plant.model.draft import Draft, present
 from plant.model.kind import KindTable, SourceKind
 from plant.model.locate import Document, Where, read_document
-from plant.model.need import Need, check_secrets, files_of, secrets_of
+from plant.model.need import Need, beside, check_secrets, files_of, secrets_of
 from plant.model.published import own_units
 from plant.model.reason import Product, Reason
 from plant.model.resolve import SignalResolver
 from plant.model.rule import read_rules
-from plant.model.secret import is_secret
+from plant.model.secret import is_of_the_box
 from plant.model.sense import (
     check_copy,
     check_lines,
@@ -67,7 +67,7 @@ def load(
         )
         raise ConfigError(text, tuple(document.problems))
     document.problems += [
-        problem for where, problem in document.unset.items() if secrets or not is_secret(where)
+        problem for where, problem in document.unset.items() if secrets or not is_of_the_box(where)
     ]
     return _Loader(document, {k: kinds.get(k, {}) for k in KINDS}, file.parent).plant()
 
@@ -121,7 +121,7 @@ class _Loader:
         )
 
     def _needs(self, shape: PlantShape, sources: Mapping[str, tuple[str, Any]]) -> tuple[Need, ...]:
-        return (*secrets_of(self.document), *files_of(self.document, shape, sources))
+        return (*secrets_of(self.document), *files_of(self.document, shape, sources, self.folder))
 
     def _error(self) -> ConfigError:
         order = sorted(set(self.problems), key=lambda p: (p.file != self.document.file, p))
@@ -143,7 +143,7 @@ class _Loader:
             return None
         config, problems = validate(kinds[kind], given, self.document, where)
         self.problems += problems
-        return config
+        return None if config is None else beside(config, self.folder)
 
     def _sources(self, shape: PlantShape) -> dict[str, tuple[str, Any]]:
         found: dict[str, tuple[str, Any]] = {}
@@ -302,9 +302,9 @@ class _Loader:
             name=Label(shape.site.name.zh, shape.site.name.en),
             timezone=ZoneInfo(shape.site.timezone),
             host_id=shape.host_id,
-            broker=model.Broker(**shape.broker.model_dump()),
+            broker=model.Broker(**beside(shape.broker, self.folder).model_dump()),
             historian=historian,
-            gateway=model.Gateway(**shape.gateway.model_dump()),
+            gateway=model.Gateway(**beside(shape.gateway, self.folder).model_dump()),
             lines={
                 id: model.Line(id, Label(x.name.zh, x.name.en), _flow(x.flow), x.constraint)
                 for id, x in shape.lines.items()

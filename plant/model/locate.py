@@ -14,7 +14,7 @@ import yaml
 
 from plant.errors import Problem
 from plant.model import core_yaml
-from plant.model.secret import is_secret
+from plant.model.secret import is_of_the_box
 
 Key = str | int
 Where = tuple[Key, ...]
@@ -83,7 +83,9 @@ def read_document(file: Path, environment: Mapping[str, str]) -> Document:
         line = data.count(b"\n", 0, error.start) + 1
         problem = Problem(str(file), line, 1, "", "is not UTF-8; save the file as UTF-8")
     except OSError as error:
-        problem = Problem(str(file), 0, 0, "", f"cannot be read: {error}")
+        lost = isinstance(error, FileNotFoundError)
+        why = "it is not there; name it, or `demo` for the demo's" if lost else error.strerror
+        problem = Problem(str(file), 0, 0, "", f"cannot be read: {why}")
     document = Document(str(file))
     document.problems.append(problem)
     return document
@@ -202,7 +204,7 @@ class _Walk:
         filled = _REFERENCE.sub(lambda match: self.reference(match, where), text)
         if where in self.document.unset:
             return text
-        if node.tag != core_yaml.PLAIN or is_secret(where):  # a password 0815 is no number
+        if node.tag != core_yaml.PLAIN or is_of_the_box(where):  # 0815 is no number
             return filled
         return core_yaml.plain(filled)
 

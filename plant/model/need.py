@@ -1,19 +1,20 @@
 """What a plant.yaml needs of the box it is read on: secrets and files, and who uses which."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import BaseModel
 
 from plant.errors import Problem
 from plant.model.locate import Document, Where
-from plant.model.secret import is_secret
+from plant.model.secret import is_of_the_box, is_secret
 
-_FILES: Mapping[str, tuple[str, ...]] = {
-    "broker": ("ca_file", "certificate_file", "key_file"),
-    "gateway": ("tls_cert", "tls_key"),
-}
+_ROOMS = ("broker", "gateway")
+
+
+Settings = TypeVar("Settings", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class Need:
 
     where    the key that names it: ``("broker", "password")``
     name     of the environment variable, or the file
-    secret   whether it is a secret
+    secret   whether it is a secret, or the name that goes with one
     missing  what to say where it is not there; None where it is
     """
 
@@ -33,9 +34,9 @@ class Need:
 
 
 def secrets_of(document: Document) -> Iterator[Need]:
-    """The secrets that a document refers to, in its order."""
+    """The secrets that a document refers to, and the name at the broker, in its order."""
     for where, names in document.referenced.items():
-        if is_secret(where):
+        if is_of_the_box(where):
             for name in names:
                 yield Need(where, name, True, document.unset.get(where))
 
@@ -59,15 +60,21 @@ def _scalars(data: object, where: Where) -> Iterator[tuple[Where, object]]:
 
 
 def files_of(
-    document: Document, shape: BaseModel, sources: Mapping[str, tuple[str, object]]
+    document: Document, shape: BaseModel, sources: Mapping[str, tuple[str, object]], folder: Path
 ) -> Iterator[Need]:
     """The files that the broker, the gateway and the sources name, and whether they are there."""
-    for room, keys in _FILES.items():
-        yield from _files(document, (room,), getattr(shape, room), keys)
+    for room in _ROOMS:
+        yield from _files(document, (room,), beside(getattr(shape, room), folder))
     for id, (edge, config) in sources.items():
         if isinstance(config, BaseModel):
-            marked = (k for k, f in type(config).model_fields.items() if _names_a_file(f))
-            yield from _files(document, ("edges", edge, "sources", id), config, marked)
+            yield from _files(document, ("edges", edge, "sources", id), config)
+
+
+def beside(settings: Settings, folder: Path) -> Settings:
+    """Settings whose files are found from the folder of plant.yaml, wherever a process runs."""
+    keys = [k for k, f in type(settings).model_fields.items() if _names_a_file(f)]
+    given = {k: getattr(settings, k) for k in keys if getattr(settings, k) is not None}
+    return settings.model_copy(update={k: type(v)(folder / v) for k, v in given.items()})
 
 
 def _names_a_file(field: object) -> bool:
@@ -75,12 +82,10 @@ def _names_a_file(field: object) -> bool:
     return isinstance(extra, dict) and extra.get("format") == "file"
 
 
-def _files(
-    document: Document, where: Where, settings: object, keys: Iterable[str]
-) -> Iterator[Need]:
-    for key in keys:
+def _files(document: Document, where: Where, settings: BaseModel) -> Iterator[Need]:
+    for key, field in type(settings).model_fields.items():
         name = getattr(settings, key)
-        if name is not None:
+        if _names_a_file(field) and name is not None:
             text = _wrong(Path(name))
             here = (*where, key)
             problem = document.problem(here, text) if text else None

@@ -18,3 +18,12 @@ def is_secret(where: Sequence[str | int]) -> bool:
     if not where or where[0] not in _SETTINGS or where[-1] not in SECRETS:
         return False
     return len(where) > 4 if where[0] == "edges" else True
+
+
+def is_of_the_box(where: Sequence[str | int]) -> bool:
+    """Whether each box gives a value by itself: secrets, and who it is at the broker.
+
+    >>> is_of_the_box(("broker", "username")), is_of_the_box(("broker", "host"))
+    (True, False)
+    """
+    return is_secret(where) or tuple(where) == ("broker", "username")

@@ -97,6 +97,8 @@ class SiteShape(Shape):
 
 
 Port = Annotated[int, Field(ge=1, le=65535)]
+FileName = Annotated[str | None, Field(json_schema_extra={"format": "file"})]
+"""A file; one without a leading slash lies in the folder of plant.yaml or below it."""
 
 
 class BrokerShape(Shape):
@@ -108,9 +110,9 @@ class BrokerShape(Shape):
     username: str | None = None
     password: str | None = Field(None, description="as ${NAME}, never in the file")
     tls: bool = Field(False, description="beyond loopback a password goes over TLS only")
-    ca_file: str | None = Field(None, description="whose certificates are accepted; none: public")
-    certificate_file: str | None = Field(None, description="our own, where the broker asks for one")
-    key_file: str | None = Field(None, description="the key of our own certificate")
+    ca_file: FileName = Field(None, description="whose certificates are accepted; none: public")
+    certificate_file: FileName = Field(None, description="our own, where the broker asks for one")
+    key_file: FileName = Field(None, description="the key of our own certificate")
     key_password: str | None = Field(None, description="as ${NAME}, where the key is encrypted")
 
 
@@ -147,8 +149,8 @@ class GatewayShape(Shape):
 
     host: Host = "127.0.0.1"
     port: Port = 8080
-    tls_cert: str | None = None
-    tls_key: str | None = None
+    tls_cert: FileName = None
+    tls_key: FileName = None
     proxies: tuple[Address, ...] = ()
 
 

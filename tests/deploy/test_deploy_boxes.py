@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from deploy.access import publish_filters
+from deploy.cli import main
 from deploy.need import User
 from deploy.room import ROOMS, read_plant
 from plant.model.plant import ANALYTICS, TWIN
@@ -74,3 +75,23 @@ def test_one_file_serves_every_box(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         hashes.add(plant.hash)
         assert all(User("twin").uses(n.where, plant) for n in plant.needs)
     assert len(hashes) == 1
+
+
+def test_the_pages_file_is_checked_where_no_box_gave_its_account(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On the desk where it is written; a room without its account is still refused."""
+    monkeypatch.delenv("KAIKOU_MQTT_USER", raising=False)
+    (tmp_path / "ca.crt").write_text("")
+    file = tmp_path / "plant.yaml"
+    file.write_text(HEAD + _yaml("broker:").replace("/etc/kaikou/ca.crt", "ca.crt"), "utf-8")
+    monkeypatch.chdir("/")  # files are named from the folder of plant.yaml
+    assert main(["check", str(file)]) == 0
+    assert "KAIKOU_MQTT_USER: twin, analytics, gateway (NOT SET here)" in capsys.readouterr().out
+    for what in ("mosquitto", "systemd"):
+        assert main(["init", what, str(file), "--to", str(tmp_path / what)]) == 0
+    assert main(["check", str(file), "--room", "twin"]) == 2
+    assert "export KAIKOU_MQTT_USER" in capsys.readouterr().err
+    monkeypatch.setenv("KAIKOU_MQTT_USER", "kaikou_twin")
+    monkeypatch.setenv("KAIKOU_MQTT_PASSWORD", "given")
+    assert read_plant(file).broker.ca_file == str(tmp_path / "ca.crt")

@@ -96,3 +96,9 @@ def test_each_unit_is_exposed_little(folder: Path) -> None:
         if "offline" in said.stderr and "unrecognized" in said.stderr:
             pytest.skip("this systemd-analyze rates no files")
         assert said.returncode == 0, said.stdout[-400:] + said.stderr
+
+
+def test_a_plant_in_a_home_can_be_read_by_its_rooms() -> None:
+    plant = read_plant(DEMO_PLANT)
+    units = made(plant, Path("/home/plant/plant.yaml"))
+    assert parsed(units["kaikou-twin.service"])["ProtectHome"] == ["read-only"]

@@ -51,7 +51,7 @@ class Influx(BaseModel):
     gzip: bool = False
     connections: int = Field(2, ge=1, le=16)
     timeout_s: float = Field(30.0, gt=0)
-    ca_file: Path | None = None
+    ca_file: Path | None = Field(None, json_schema_extra={"format": "file"})
     plain_http: bool = False
 
     @model_validator(mode="after")
