@@ -25,7 +25,7 @@ def backup(data: Path, file: Path) -> str:
     try:
         return f"{file}: {archive.backup(data / HISTORIAN, file)}"
     except OSError as error:  # no such folder, no right, no space
-        if error.filename and Path(error.filename).is_relative_to(data):
+        if error.filename and Path(error.filename).is_relative_to(data / HISTORIAN):
             raise Unavailable(f"{error.filename} cannot be read: {error.strerror}") from error
         raise Unavailable(f"{file} cannot be written: {error.strerror}") from error
 
