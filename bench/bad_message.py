@@ -103,6 +103,10 @@ def _records(peer: Peer) -> Iterator[Event | Gap]:
         yield Event(now - 60_000, asset, "mode", {**said, "mode": "Maintenance"})
         yield Event(now - 60_000, asset, "product", {**said, "product": FORGER})
         yield Event(now, asset, "health.alarm", {"person": FORGER})
+        yield Event(now, asset, "Reason", {**said, "code": REASON})
+        yield Event(now, f"{asset} ", "note", {**said, "note": FORGER})
+    yield Event(now, "spare", "note", {**said, "note": FORGER})
+    yield Gap(f"{peer.group}/{peer.node}", 0, now, -1, "lost", ("saw/power",))
     yield Gap(f"{peer.plant}/edge1", 0, now, -1, FORGER)
 
 

@@ -6,7 +6,8 @@ statements and records, the messages that once ended a process, thousands of str
 true messages spoiled at random.
 
 ``process_ended``: processes of the plant that ended; ``forged``: values and words of the peers that
-show as somebody else's, live or stored; ``p99_age_s``: from the source time of our own values to
+show as somebody else's, live (at the gateway and at the OPC UA server) or stored; ``opcua_good``:
+signals that were Good at the end there; ``p99_age_s``: from the source time of our own values to
 the frame that shows them first; ``quiet_p99_age_s``: the same before; ``cpu_by_name``: cores of
 each room under attack; ``log_mb``: what all rooms wrote.
 """
@@ -19,7 +20,8 @@ import os
 import re
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
 
@@ -40,6 +42,7 @@ from bench.bad_message import (
     strange_node,
 )
 from bench.machine import machine
+from bench.opcua_watch import OpcUaWatch
 from bench.rig import Rooms, cpu_s, folder, free_ports, mosquitto
 from deploy.argument import DEMO_PLANT
 from deploy.demo.session import environment
@@ -152,6 +155,11 @@ async def _send(broker: Broker, sent: Sequence[Sent], rate: float) -> None:
 # ------------------------------------------------------------------------------------- who looks
 
 
+def is_forged(value: float) -> bool:
+    """Whether a value is one of the peers'."""
+    return FORGED <= value < 2 * FORGED
+
+
 class Watch:
     """What a viewer sees of our own values, and what it should not."""
 
@@ -176,7 +184,7 @@ class Watch:
                 for i, value, at in zip(
                     shown, message["value"], message["source_time"], strict=True
                 ):
-                    if value is not None and FORGED <= value < 2 * FORGED:
+                    if value is not None and is_forged(value):
                         self.forged.add(paths[i])
                     if i in watched and at > self.newest.get(i, 0):  # a birth restates others
                         self.newest[i] = at
@@ -220,10 +228,7 @@ def stored_forgeries(plant: Plant, data: Path) -> int:
     """Values and words of the peers under somebody else's name, in the historian."""
     reader = plant.historian.reader(data / "historian")  # type: ignore[attr-defined]
     try:
-        paths = [
-            s.path for s in plant.signals if not s.hidden and s.asset not in {"spare", "edge2"}
-        ]
-        rows = reader.read(paths, 0, 2**45)
+        rows = reader.read(_own_paths(plant), 0, 2**45)
         values = rows.value
         forged = int(((values >= FORGED) & (values < 2 * FORGED)).sum())
         return forged + sum(FORGER in json.dumps(e.data) for e in reader.events(0, 2**45))
@@ -254,7 +259,11 @@ async def run(count: int, rate: float, seed: int, quiet_s: float) -> dict[str, o
             async with asyncio.TaskGroup() as group:
                 for room in ROOMS:
                     group.create_task(rooms.start(room, timeout_s=120), name=room)
-            figures = await _measure(rooms, plant, file, (count, rate, seed), quiet_s)
+            edge, password = plant.edges["edge1"], os.environ["KAIKOU_OPCUA_PASSWORD"]
+            port = edge.opcua.port if edge.opcua is not None else 0
+            client = OpcUaWatch(port, data / "opcua-edge1" / "pki", password)
+            async with _watched(client, place, plant):
+                figures = await _measure(rooms, plant, file, (count, rate, seed), quiet_s)
         except BaseException:
             print("\n".join(rooms.lines[-80:]), file=sys.stderr)
             raise
@@ -262,8 +271,27 @@ async def run(count: int, rate: float, seed: int, quiet_s: float) -> dict[str, o
             await rooms.stop("edge", "opcua", "analytics", "gateway", "twin")
             await devices.stop("simulators")
         stored = await asyncio.to_thread(stored_forgeries, plant, data)
-        shown = figures.pop("shown")
-        return {**figures, "forged": int(str(shown)) + stored, "forged_shown": shown}
+        shown = int(str(figures.pop("shown"))) + len(client.forged)
+        figures |= {"opcua_reads": client.reads, "opcua_good": client.good}
+        return {**figures, "forged": shown + stored, "forged_shown": shown}
+
+
+@asynccontextmanager
+async def _watched(client: OpcUaWatch, place: Path, plant: Plant) -> AsyncIterator[None]:
+    """Somebody looks at the OPC UA server meanwhile; that he fails is a failure."""
+    looking = asyncio.create_task(client.run(place, _own_paths(plant), is_forged), name="opcua")
+    try:
+        yield
+        if looking.done():
+            looking.result()
+    finally:
+        looking.cancel()
+        await asyncio.gather(looking, return_exceptions=True)
+
+
+def _own_paths(plant: Plant) -> list[str]:
+    """Signals of others than the peers."""
+    return [s.path for s in plant.signals if not s.hidden and s.asset not in {"spare", "edge2"}]
 
 
 async def _measure(
@@ -272,8 +300,7 @@ async def _measure(
     port = plant.gateway.port
     cookie = await _log_in(port)
     watch = Watch()
-    paths = [s.path for s in plant.signals if not s.hidden and s.asset not in {"spare", "edge2"}]
-    viewer = asyncio.create_task(watch.run(port, cookie, paths), name="viewer")
+    viewer = asyncio.create_task(watch.run(port, cookie, _own_paths(plant)), name="viewer")
     try:
         settle_s = min(SETTLE_S, quiet_s)
         await asyncio.sleep(settle_s)

@@ -111,6 +111,7 @@ def test_bad_peers_end_nothing_and_forge_nothing(need: Callable[[str], str]) -> 
     assert (told["process_ended"], told["forged"]) == (0, 0)
     assert told["sent"]
     assert told["refused"] > 300
+    assert told["opcua_good"] > 50
     assert told["log_mb"] <= 1
     assert told["p99_age_s"] > 0
 
