@@ -30,7 +30,8 @@ NEW_RUNS, NEW_RUNS_S = 600, 600.0
 GAP_COMMITS = 100
 _LOSERS = 1024
 _OTHER_COST = 64
-"""What a text, a waveform or an event counts for in the bounds, in samples."""
+_SAMPLE_BYTES = 32
+"""What a text, a waveform or an event counts for in the bounds, in samples, and what it holds."""
 
 EARLIER_HISTORIAN = "acknowledged to an earlier historian"
 LAGGED = "the historian lagged behind an edge that promises nothing"
@@ -64,7 +65,11 @@ class _Entry:
         if self.data is None:
             return len(self.gaps)
         others = len(self.data.texts) + len(self.data.events) + len(self.data.gaps)
-        return len(self.data.samples) + _OTHER_COST * others
+        if not others:
+            return len(self.data.samples)
+        held = sum(len(text.text) for text in self.data.texts)
+        held += sum(len(repr(event.data)) for event in self.data.events)
+        return len(self.data.samples) + _OTHER_COST * others + held // _SAMPLE_BYTES
 
 
 @dataclass(slots=True)

@@ -1,10 +1,12 @@
 """The intake: next in line, at most once, bounded, acknowledged only after the commit."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plant.flow.sample import SampleBatch
+from plant.flow.sample import Event, SampleBatch, Text
 from plant.wire.host_event import Data, RunsAnnounced, SequenceGap
 from plant.wire.message import Ack, Row, Runs, RunState
 from plant.wire.topic import NodeId
@@ -53,6 +55,24 @@ def test_only_what_is_next_is_taken_and_once(intake):
     assert offsets(commit) == [1, 2, 7]
     assert [(m.edge, m.run, m.offset) for m in commit.marks] == [("g/edge1", "r", 7)]
     assert (intake.count.again, intake.count.not_next) == (1, 1)
+
+
+@pytest.mark.parametrize("long", ["text", "event"])
+def test_what_waits_is_bounded_in_bytes_whatever_it_is(intake, long):
+    text = "x" * 60_000
+    for offset in range(1, 10_000):
+        data = row(offset)
+        if long == "text":
+            data = replace(data, texts=[Text(0, offset, text, 0)])
+        else:
+            data = replace(data, events=[Event(offset, "saw", "note", {"x": text})])
+        if not intake.data(data):
+            break
+    assert 100 < offset < 400, "13 MB or so, and 24 at most"
+    while intake.take() is not None:
+        intake.committed(0)
+    assert intake.queued == 0
+    assert intake.data(row(offset))
 
 
 def test_nothing_is_acknowledged_before_its_commit(intake):
