@@ -201,8 +201,10 @@ def run(count: int, seed: int) -> Figures:
 
     with hastened(
         runner__Backoff=partial(Backoff, 0.01, 0.05),
-        modbus_session___FIRST_S=0.1,
-        modbus_session___LAST_S=1.0,
+        modbus_session__FIRST_S=0.1,
+        modbus_stretch__FIRST_S=0.1,
+        modbus_stretch__LAST_S=1.0,
+        modbus_session__LAST_S=1.0,
         modbus_session___REST_S=1.0,
     ):
         asyncio.run(meet(tally, make, DEVICES))

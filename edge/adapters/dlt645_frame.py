@@ -13,6 +13,8 @@ READ = 0x11
 ANSWER = 0x91
 ANSWER_MORE = 0xB1
 ERROR = 0xD1
+_MOST_DATA = 200
+"""Data bytes of a frame (section 7.1.5); what announces more is noise."""
 ERRORS = (
     "another error",
     "no such data",
@@ -78,26 +80,36 @@ class FrameReader:
 
     def feed(self, data: bytes) -> list[Frame]:
         """Whatever frames are complete now."""
-        self._buffer += data
+        heard = self._buffer + data
         frames: list[Frame] = []
+        at = 0
         while True:
-            start = self._buffer.find(b"\x68")
-            skipped = self._buffer if start < 0 else self._buffer[:start]
-            self.noise += len(skipped) - skipped.count(b"\xfe")
-            self._buffer = b"" if start < 0 else self._buffer[start:]
-            if len(self._buffer) < 12:
-                return frames
-            size = 12 + self._buffer[9]
-            if self._buffer[7] == 0x68 and len(self._buffer) < size:
-                return frames
-            body, tail = self._buffer[: size - 2], self._buffer[size - 2 : size]
-            if body[7] == 0x68 and tail == bytes((sum(body) & 0xFF, 0x16)):
-                data = bytes((byte - 0x33) & 0xFF for byte in body[10:])
-                frames.append(Frame(body[1:7], body[8], data))
-                self._buffer = self._buffer[size:]
+            start = heard.find(b"\x68", at)
+            end = start if start >= 0 else len(heard)
+            self.noise += end - at - heard.count(b"\xfe", at, end)
+            at = end
+            if len(heard) < at + 12:
+                break
+            size = 12 + heard[at + 9]
+            begins = heard[at + 7] == 0x68 and heard[at + 9] <= _MOST_DATA
+            if begins and len(heard) < at + size:
+                break
+            frame = _frame(heard[at : at + size]) if begins else None
+            if frame is not None:
+                frames.append(frame)
+                at += size
             else:
                 self.noise += 1
-                self._buffer = self._buffer[1:]
+                at += 1
+        self._buffer = heard[at:]
+        return frames
+
+
+def _frame(raw: bytes) -> Frame | None:
+    """The frame that these bytes are, None where they only begin like one."""
+    if raw[-1] != 0x16 or raw[-2] != sum(raw[:-2]) & 0xFF:
+        return None
+    return Frame(raw[1:7], raw[8], bytes((byte - 0x33) & 0xFF for byte in raw[10:-2]))
 
 
 def numbers(item: Item, data: bytes) -> list[float]:

@@ -21,9 +21,9 @@ class Modbus(BaseModel):
     Sources with the same host and port share one connection and take turns on it; units that do
     not answer are asked seldom, so they do not hold up the others. Neighbouring registers are read
     together. A block that the device refuses is cut until the register that does not exist is
-    found, all others are read, and the whole block is tried again from time to time. A device that
-    is busy (exception 5, 6) is asked again, one that closes after each answer is connected to for
-    each block.
+    found, all others are read, and the whole block is tried again from time to time; so is one that
+    is answered short, or not at all while others are. A device that is busy (exception 5, 6) is
+    asked again, one that closes after each answer is connected to for each block.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -46,6 +46,13 @@ class Refused(DecodeError):
         self.code = code
 
 
+class Short(DecodeError):
+    """The device answered with fewer registers than were asked for."""
+
+    code = -1
+    """No exception of the standard."""
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """``count`` registers (or bits) of a unit's table, from address ``first``."""
@@ -171,6 +178,7 @@ def _judge(head: bytes, question: Question) -> None:
     if function != question.function:
         raise DecodeError(f"answers function {function}, asked was {question.function}", head)
     if head[8] != question.size or length != question.size + 3:
-        raise DecodeError(
+        kind = Short if head[8] < question.size and length == head[8] + 3 else DecodeError
+        raise kind(
             f"answers {head[8]} bytes in a frame of {length}, asked were {question.size}", head
         )

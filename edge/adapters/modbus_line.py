@@ -121,6 +121,8 @@ class ModbusLine:
         self.host, self.port = host, port
         self.opened = 0
         self.turns = Turns()
+        self.paused_s = 0.0
+        """Spent between connections and first questions, which says nothing about units."""
         self.mute: dict[Registers, Mute] = {}
         """Blocks that were not answered at all the last time they were asked for."""
         self._transaction = 0
@@ -262,6 +264,7 @@ class ModbusLine:
         pause_s = _PAUSES_S[self._pause] if pause_s is None else pause_s
         if pause_s:
             await asyncio.sleep(pause_s)
+            self.paused_s += pause_s
         return wire
 
     async def _connect(self, timeout_s: float) -> _Wire:

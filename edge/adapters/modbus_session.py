@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from edge.adapters.modbus_block import EXACT, Block
-from edge.adapters.modbus_frame import Refused
+from edge.adapters.modbus_frame import Refused, Short
 from edge.adapters.modbus_line import DEAD_UNIT, ModbusLine, Mute, Registers
 from edge.adapters.modbus_point import Order, RegisterPoint
+from edge.adapters.modbus_stretch import FIRST_S, LAST_S, Stretch, split
 from edge.adapters.turn import Silent
 from edge.source import Answer
-from plant.errors import DecodeError
+from plant.errors import DecodeError, Unavailable
 from plant.flow.clock import Clock
 from plant.flow.sample import Float64, Int64, SampleBatch, UInt32
 from plant.flow.status import SEVERITY, StatusCode
@@ -23,14 +24,13 @@ _BUSY = (5, 6)
 """It needs more time; busy: asked again."""
 _BUSY_PAUSES_S = (0.05, 0.1, 0.2)
 _STATUS = {
+    Short.code: StatusCode.BadDecodingError,
     1: StatusCode.BadConfigurationError,  # illegal function
     2: StatusCode.BadConfigurationError,  # illegal data address
     3: StatusCode.BadConfigurationError,  # illegal data value: the block is too long for it
     5: StatusCode.BadTimeout,
     6: StatusCode.BadTimeout,
 }
-_FIRST_S, _LAST_S = 10.0, 600.0
-"""When a block that was refused is tried whole again."""
 _REST_S = 60.0
 """How long at the most a block that is not answered is left alone."""
 
@@ -49,32 +49,6 @@ class Asking:
     order: Order
     clock_ms: int
     blocks: Sequence[Block]
-
-
-@dataclass(slots=True, eq=False)
-class Stretch:
-    """A planned block and the parts in which the device lets it be read.
-
-    again  when it is read whole again and cut where that is refused (monotonic s)
-    """
-
-    whole: Block
-    parts: list[Block]
-    again: float = 0.0
-    rests_until: float = 0.0
-    backoff: Backoff = field(default_factory=lambda: Backoff(_FIRST_S, _LAST_S))
-
-    def settle(self, parts: list[Block], *, answered: bool, cut: bool) -> None:
-        """What the reading came to; ``cut``: it was read whole first."""
-        now = time.monotonic()
-        if cut and answered and len(parts) == 1:
-            self.again = 0.0
-            self.backoff.reset()
-        elif cut:
-            self.again = now + self.backoff.next()
-        elif not answered:
-            self.again = min(self.again, now + _FIRST_S)
-        self.parts = parts
 
 
 @dataclass(slots=True, eq=False)
@@ -119,7 +93,9 @@ class ModbusSession:
 
     A block that is refused is cut until the registers that do not exist are found. Where no part
     of it is answered (a device that boots refuses everything) it stays whole, so it costs one
-    request a poll. A block that keeps silent while others are answered is left alone for a while.
+    request a poll. A block that keeps silent while others are answered is left alone for a while;
+    the second time it is cut as well, one silent part a poll, and tried whole again from time to
+    time after the parts were read.
     """
 
     def __init__(
@@ -139,8 +115,11 @@ class ModbusSession:
         columns = Columns.of(self._count + (asking.clock_ms > 0))
         self._heard, self._lost_s = False, 0.0
         silent: Silent | None = None
+        missed: list[Stretch] = []
+        await self._rejoin()
         for stretch in sorted(self._stretches, key=self._silent_at):
-            if self._heard and time.monotonic() < stretch.rests_until:
+            rests = self._heard and time.monotonic() < stretch.rests_until
+            if rests or (missed and stretch.doubtful):
                 columns.fail_unread(stretch.whole, "no answer to this block; it is asked seldom")
                 continue
             try:
@@ -150,8 +129,12 @@ class ModbusSession:
                 if self._lost_s > (1.9 if self._heard else 0.9) * asking.timeout_s:
                     raise  # the unit, not one block of it
                 columns.fail_unread(stretch.whole, str(error))
+                missed.append(stretch)
         if silent is not None and not self._heard:
             raise silent
+        if asking.clock_ms == 0:
+            for stretch in missed:
+                self._stretches = split(self._stretches, stretch, asking.order)
         columns.status[np.isnan(columns.value) & (columns.status == 0)] = StatusCode.BadNoData
         columns.time[columns.time == 0] = self._clock.now()
         if asking.clock_ms:
@@ -192,23 +175,42 @@ class ModbusSession:
             self._rest(stretch, time.monotonic() - began)
             raise
         self._line.mute.pop(self._key(stretch.whole), None)
+        stretch.heard()
         stretch.settle(done if answered else [stretch.whole], answered=answered, cut=cuts)
 
-    async def _block(self, block: Block, columns: Columns) -> Refused | None:
-        """Read one block into the columns; the exception where the device refuses it."""
-        began = time.monotonic()
+    async def _rejoin(self) -> None:
+        """See whether a block that was cut because it was silent is answered whole again."""
+        now = time.monotonic()
+        root = next((s.root for s in self._stretches if s.root and now >= s.root.again_whole), None)
+        if root is None:
+            return
+        root.again_whole = now + LAST_S
+        try:
+            await self._ask(root.whole)
+        except (Unavailable, DecodeError):
+            return
+        root.heard()
+        self._line.mute.pop(self._key(root.whole), None)
+        self._stretches = [s for s in self._stretches if s.root is not root] + [root]
+
+    async def _block(self, block: Block, columns: Columns) -> Refused | Short | None:
+        """Read one block into the columns; the error where the device does not give it whole."""
+        began = time.monotonic() - self._line.paused_s
         try:
             data = await self._ask(block)
             columns.take(block, *block.decode(data))
         except Refused as error:
             if error.code in DEAD_UNIT:
-                self._lost_s += time.monotonic() - began
+                self._lost_s += time.monotonic() - self._line.paused_s - began
                 raise Silent(str(error)) from error
             self._heard = True
             return error
         except Silent:
-            self._lost_s += time.monotonic() - began
+            self._lost_s += time.monotonic() - self._line.paused_s - began
             raise
+        except Short as error:
+            self._heard = True
+            return error
         except DecodeError as error:
             columns.fail(block, StatusCode.BadDecodingError, str(error))
         self._heard = True
@@ -229,20 +231,20 @@ class ModbusSession:
 
     def _rest(self, stretch: Stretch, took_s: float) -> None:
         """A block kept silent; where others are answered it is left alone for a while."""
-        if took_s < self._asking.timeout_s / 2:
+        if took_s < self._asking.timeout_s / 2 and not stretch.doubtful:
             return
         now = time.monotonic()
         mute = self._line.mute.setdefault(
-            self._key(stretch.whole), Mute(now, Backoff(_FIRST_S, _REST_S))
+            self._key(stretch.whole), Mute(now, Backoff(FIRST_S, _REST_S))
         )
         mute.silent_at = now
         if self._heard:
             stretch.rests_until = now + mute.backoff.next()
 
-    def _silent_at(self, stretch: Stretch) -> float:
+    def _silent_at(self, stretch: Stretch) -> tuple[bool, float]:
         """Blocks that were answered come first, then the one that has been silent the longest."""
         mute = self._line.mute.get(self._key(stretch.whole))
-        return mute.silent_at if mute else 0.0
+        return stretch.doubtful, mute.silent_at if mute else 0.0
 
     def _key(self, block: Block) -> Registers:
         return self._asking.unit, block.table, block.first, block.count

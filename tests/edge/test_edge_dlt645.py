@@ -299,3 +299,11 @@ def test_configuration_says_what_makes_no_sense() -> None:
     assert [p for p, _ in config(1, poll_ms=1000, baud=2400).check(points)] == ["m/4"]
     both = {"a/x": at("AAAAAAAAAAAA 00010000"), "b/x": at(f"{FIRST} 00010000")}
     assert [p for p, _ in config(1).check(both)] == ["a/x"]
+
+
+def test_a_flood_of_bytes_that_begin_frames_holds_up_nobody() -> None:
+    reader = FrameReader()
+    assert reader.feed(b"\x68" * 500_000) == []
+    assert reader.noise > 499_000
+    answer = build(bytes(6), 0x91, bytes(8))
+    assert len(reader.feed(b"\xfe" * 200 + answer + answer)) == 2

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge.adapters import modbus_session, modbus_stretch
 from edge.adapters.modbus import Modbus
 from edge.adapters.modbus_point import RegisterPoint
 from edge.clock import EdgeClock
 from edge.runner import Read, Runner
 from edge.scaling import Scaling
-from edge.source import Answer
+from edge.source import Answer, Session
 from plant.errors import Unavailable
 from plant.flow.clock import UtcClock
 from plant.flow.status import StatusCode
@@ -22,6 +23,7 @@ from plant.model.signal import Label, Signal, SignalKind
 from simulators.habit import Habit
 from simulators.modbus import ModbusServer
 from simulators.register import Moment
+from tests.edge.tcp_support import listening
 
 Words = dict[int, int]
 
@@ -402,3 +404,118 @@ async def test_a_device_with_a_mute_block_comes_back_with_all_others(tmp_path: P
                 break
             if not silent:
                 assert answer.samples.status.tolist() == [StatusCode.BadNoCommunication] * 2 + [0]
+
+
+# ----------------------------------------------------------------- blocks that are not given whole
+
+
+class Scant:
+    """Gives ``holding`` registers, each its own address, in its own way where it cannot.
+
+    hole   a register that it does not have
+    most   registers that it gives at once
+    habit  what it does then: it is silent, closes the connection, or gives what it can
+    """
+
+    def __init__(self, habit: str, hole: int = -1, most: int = 125) -> None:
+        self.habit, self.hole, self.most = habit, hole, most
+        self.port = 0
+        self.asked: list[tuple[int, int]] = []
+        self.writers: set[asyncio.StreamWriter] = set()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.writers.add(writer)
+        try:
+            while True:
+                question = await reader.readexactly(12)
+                first, count = struct.unpack(">HH", question[8:])
+                self.asked.append((first, count))
+                if first <= self.hole < first + count or count > self.most:
+                    if self.habit == "silent":
+                        continue
+                    if self.habit == "resets":
+                        break
+                    count = min(count, self.most, max(0, self.hole - first) or 125)
+                data = b"".join(struct.pack(">H", at) for at in range(first, first + count))
+                head = struct.pack(">HHB", 0, 3 + len(data), question[6])
+                writer.write(question[:2] + head + bytes((question[7], len(data))) + data)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            self.writers.discard(writer)
+            writer.transport.abort()
+
+
+TOGETHER = [*at(*(f"holding:{register}" for register in range(20))), *at("holding:500")]
+
+
+def scant(server: Scant) -> Modbus:
+    given = {"host": "127.0.0.1", "port": server.port, "timeout_ms": 400, "poll_ms": 50}
+    return Modbus.model_validate(given)
+
+
+async def read_until(session: Session, good: int) -> Answer:
+    """Poll until so many points are Good; one that is lost is to be begun again."""
+    async with asyncio.timeout(40):
+        while True:
+            answer = await session.read()
+            values, statuses = answer.samples.value.tolist(), answer.samples.status.tolist()
+            told = [*range(20), 500]
+            assert all(s or v == w for v, w, s in zip(values, told, statuses, strict=True))
+            if statuses.count(0) == good:
+                return answer
+
+
+@pytest.mark.parametrize("habit", ["silent", "resets"])
+async def test_a_register_that_is_answered_by_nothing_costs_itself_alone(
+    habit: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(modbus_session, "FIRST_S", 0.05)
+    server = Scant(habit, hole=7)
+    async with listening(server):
+        source = scant(server)
+        if habit == "silent":
+            with pytest.raises(Unavailable):  # nothing was heard of the unit yet
+                await polls(source, TOGETHER, tmp_path)
+        async with source.open(TOGETHER, UtcClock(), tmp_path) as session:
+            answer = await read_until(session, 20)
+            assert answer.samples.status[7] == StatusCode.BadNoCommunication
+            assert answer.samples.status[-1] == 0
+
+
+@pytest.mark.parametrize("habit", ["silent", "resets", "short"])
+async def test_a_device_that_gives_few_registers_at_once_is_read_in_parts(
+    habit: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(modbus_session, "FIRST_S", 0.05)
+    server = Scant(habit, most=8)
+    async with listening(server):
+        source = scant(server)
+        if habit == "silent":
+            with pytest.raises(Unavailable):
+                await polls(source, TOGETHER, tmp_path)
+        async with source.open(TOGETHER, UtcClock(), tmp_path) as session:
+            await read_until(session, 21)
+            server.asked.clear()
+            await read_until(session, 21)
+            assert all(count <= 8 for _, count in server.asked)
+
+
+async def test_a_block_that_was_silent_for_a_while_is_whole_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(modbus_session, "FIRST_S", 0.05)
+    monkeypatch.setattr(modbus_session, "LAST_S", 0.1)
+    monkeypatch.setattr(modbus_stretch, "LAST_S", 0.1)
+    server = Scant("resets", hole=7)
+    async with listening(server):
+        async with scant(server).open(TOGETHER, UtcClock(), tmp_path) as session:
+            await read_until(session, 20)
+            server.hole = -1
+            async with asyncio.timeout(40):
+                asked: list[tuple[int, int]] = []
+                while asked != [(0, 20), (500, 1)]:
+                    server.asked.clear()
+                    answer = await session.read()
+                    asked = sorted(server.asked)
+            assert not answer.samples.status.any()
