@@ -21,7 +21,8 @@ def summary(plant: Plant) -> str:
 
 def _lines(plant: Plant) -> Iterator[str]:
     simulated = ", simulated" if plant.simulated else ""
-    yield f"{plant.name.zh} / {plant.name.en}: {plant.group} ({plant.timezone}{simulated})"
+    name = " / ".join(dict.fromkeys((plant.name.zh, plant.name.en)))
+    yield f"{name}: {plant.group} ({plant.timezone}{simulated})"
     broker = plant.broker
     kind = "embedded" if broker.embedded else f"{broker.username or 'anonymous'}, "
     kind += "" if broker.embedded else "TLS" if broker.tls else "plain"

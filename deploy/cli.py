@@ -131,8 +131,7 @@ def _check(parser: argparse.ArgumentParser) -> None:
         data = data_folder(arguments)
         plant = read_plant(file, data if data.is_dir() else None)
         user = User(arguments.room, arguments.edge or "") if arguments.room else None
-        print(summary(require(plant, user)))
-        return 0
+        return _print(summary(require(plant, user)).splitlines())
 
     parser.set_defaults(call=call)
 

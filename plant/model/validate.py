@@ -26,7 +26,12 @@ def did_you_mean(word: object, known: list[str]) -> str:
     "; did you mean 'port'?"
     >>> did_you_mean("xyz", ["port", "host"])
     '; known: host, port'
+    >>> did_you_mean("float", ["float32", "float64", "bool"])
+    "; did you mean 'float32' or 'float64'?"
     """
+    begun = [k for k in known if len(str(word)) > 2 and k.startswith(str(word))]
+    if 2 <= len(begun) <= 3:  # no guess which
+        return f"; did you mean {' or '.join(map(repr, begun))}?"
     close = get_close_matches(str(word), known, 1, 0.6)
     if close:
         return f"; did you mean {close[0]!r}?"

@@ -50,3 +50,17 @@ def test_a_process_ends_without_a_word_of_its_libraries() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (3, "")
+
+
+@pytest.mark.parametrize("command", [["check", "demo"], ["units"], ["types"]])
+def test_a_reader_that_has_seen_enough_ends_a_listing_quietly(command: list[str]) -> None:
+    asked = subprocess.Popen(
+        [sys.executable, "-u", "-m", "deploy", *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert asked.stdout is not None
+    assert asked.stderr is not None
+    asked.stdout.close()
+    assert (asked.wait(50), asked.stderr.read()) == (0, b"")
+    asked.stderr.close()
