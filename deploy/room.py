@@ -32,9 +32,10 @@ PLACE = frozenset(
     (
         *(errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.ENOSPC, errno.EDQUOT, errno.EROFS),
         *(errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.EIO),
+        errno.ENOENT,
     )
 )
-"""Errors of the place, not of the program: a port that is taken, a disk that is full."""
+"""Errors of the place, not of the program: a port that is taken, a full disk, a folder gone."""
 HISTORIAN = "historian"
 COPY = "historian-copy"
 LINE = 4000

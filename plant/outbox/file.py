@@ -14,7 +14,7 @@ from zlib import crc32
 
 import apsw
 
-from plant.file import make_private
+from plant.file import make_folder, make_private
 from plant.flow.supervisor import Transition
 from plant.outbox.alias import AliasBook, AliasKey
 from plant.outbox.bound import NoRoom, drop_oldest, merge_records
@@ -164,6 +164,7 @@ class OutboxFile:
     def _bring_back(self) -> None:
         """Somebody took the file away while it is in use: SQLite still holds all of it."""
         log.error("%s was taken away while it is in use: it is written again", self.path)
+        make_folder(self.path.parent)
         copy = self.path.with_name(f"{self.path.name}.again")
         copy.unlink(missing_ok=True)
         make_private(copy)

@@ -264,7 +264,10 @@ def free_disk(path: Path) -> Callable[[], int]:
     folder = path.parent
 
     def free() -> int:
-        found = os.statvfs(folder)
+        try:
+            found = os.statvfs(folder)
+        except FileNotFoundError as error:
+            raise FileGone("its folder was taken away") from error
         return found.f_bavail * found.f_frsize
 
     return free

@@ -443,7 +443,9 @@ def test_a_file_that_was_closed_misses_no_log(tmp_path):
     assert {p.name for p in tmp_path.iterdir()} == {"outbox.db"}
 
 
-@pytest.mark.parametrize("gone", [["outbox.db"], ["outbox.db", "outbox.db-wal", "outbox.db.open"]])
+@pytest.mark.parametrize(
+    "gone", [["outbox.db"], ["outbox.db", "outbox.db-wal", "outbox.db.open"], ["."]]
+)
 async def test_a_file_that_is_removed_while_in_use_is_written_again(tmp_path, gone):
     box = Outbox(tmp_path / "outbox.db", gap_row, commit_ms=1)
     task = asyncio.create_task(box.run())
@@ -452,7 +454,7 @@ async def test_a_file_that_is_removed_while_in_use_is_written_again(tmp_path, go
     for n in range(1, 5):
         assert await box.accept([row(n)], {"mill/n": {"total": n}})
     for name in gone:
-        (tmp_path / name).unlink()
+        shutil.rmtree(tmp_path) if name == "." else (tmp_path / name).unlink()
     assert await box.accept([row(5)])
     assert (tmp_path / "outbox.db").exists()
     assert [kept.row for kept in await box.read(old, 0, 10**9)] == [row(n) for n in range(1, 5)]

@@ -482,3 +482,23 @@ def test_where_pages_cannot_get_their_sums_the_older_file_is_used_as_it_is(
     last.close()
     assert len(content(folder)[0]) == 2
     assert not (folder / ASIDE).exists()
+
+
+@pytest.mark.parametrize("gone", ["folder", "file", "other"])
+def test_nothing_is_acknowledged_into_a_file_that_was_taken_away(folder, gone):
+    writer = opened(folder)
+    if gone == "folder":
+        shutil.rmtree(folder)
+    elif gone == "file":
+        (folder / FILE).unlink()
+    else:
+        shutil.copy(folder / FILE, folder / "copy")
+        (folder / "copy").rename(folder / FILE)
+    with pytest.raises(Condemned, match="taken away while it is in use"):
+        writer.write(Commit(SampleBatch.of([0], [T0 + 3 * DAY], [1.0])), T0 + 3 * DAY)
+    with pytest.raises(Condemned, match="taken away while it is in use"):
+        writer.retain(T0 + 3 * DAY, force=True)
+    writer.close()
+    again = opened(folder)
+    again.write(Commit(SampleBatch.of([0], [T0 + 3 * DAY], [1.0])), T0 + 3 * DAY)
+    again.close()

@@ -19,7 +19,7 @@ import apsw
 import numpy as np
 from numpy.typing import NDArray
 
-from plant.errors import Unavailable
+from plant.errors import Condemned, Unavailable
 from plant.flow.port import Changes, Commit, Mark, Series
 from plant.flow.sample import Gap, Int32, Int64, SampleBatch
 from twin.historian.checksum import CHECKED
@@ -78,6 +78,7 @@ class EmbeddedWriter:
         except BaseException:
             self._guard.close()
             raise
+        self._inode = (folder / FILE).stat().st_ino
         self._last: LastCommit | None = None
         self.hot = HotLog(seek=True)
         self.warm = HotLog()
@@ -237,6 +238,7 @@ class EmbeddedWriter:
     def write(self, commit: Commit, now: int) -> int:
         """See ``HistorianWriter``."""
         commit = self._without_old(commit, now)
+        self._require_there()
         with self.lock:
             ids_before = self._id.copy()
             received = max(now, self.received + 1)
@@ -259,6 +261,20 @@ class EmbeddedWriter:
             self.in_the_log = min(self.in_the_log, _earliest(commit, stored))
             self.committed(last)
             return last
+
+    def _require_there(self) -> None:
+        """Nothing is acknowledged into a file that nobody will find again.
+
+        SQLite goes on in a file whose name was removed, or given to another.
+        """
+        try:
+            found = (self.folder / FILE).stat().st_ino
+        except FileNotFoundError:
+            found = -1
+        except OSError as error:
+            raise Unavailable(f"{self.folder}: {error.strerror}") from error
+        if found != self._inode:
+            raise Condemned(f"{self.folder / FILE} was taken away while it is in use")
 
     def insert_hot(self, db: apsw.Connection, rows: SampleBatch, touched: list[Touched]) -> int:
         """One commit's rows into table ``hot``; what they touch is added to the list."""
@@ -416,6 +432,7 @@ class EmbeddedWriter:
         """One at a time; files that a full disk kept out of the manifest go at once."""
         from twin.historian.unnamed import remove_unfinished
 
+        self._require_there()
         with self._files:
             try:
                 yield
