@@ -119,7 +119,7 @@ class ModbusSession:
         await self._rejoin()
         for stretch in sorted(self._stretches, key=self._silent_at):
             rests = self._heard and time.monotonic() < stretch.rests_until
-            if rests or (missed and stretch.doubtful):
+            if rests or (stretch.doubtful and any(m.doubtful for m in missed)):
                 columns.fail_unread(stretch.whole, "no answer to this block; it is asked seldom")
                 continue
             try:

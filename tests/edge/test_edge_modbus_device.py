@@ -412,13 +412,16 @@ async def test_a_device_with_a_mute_block_comes_back_with_all_others(tmp_path: P
 class Scant:
     """Gives ``holding`` registers, each its own address, in its own way where it cannot.
 
-    hole   a register that it does not have
-    most   registers that it gives at once
-    habit  what it does then: it is silent, closes the connection, or gives what it can
+    hole     a register that it does not have
+    most     registers that it gives at once
+    missing  others that it does not have
+    habit    what it does then: it is silent, closes the connection, or gives what it can
     """
 
-    def __init__(self, habit: str, hole: int = -1, most: int = 125) -> None:
-        self.habit, self.hole, self.most = habit, hole, most
+    def __init__(
+        self, habit: str, hole: int = -1, most: int = 125, missing: frozenset[int] = frozenset()
+    ) -> None:
+        self.habit, self.hole, self.most, self.missing = habit, hole, most, missing
         self.port = 0
         self.asked: list[tuple[int, int]] = []
         self.writers: set[asyncio.StreamWriter] = set()
@@ -430,7 +433,8 @@ class Scant:
                 question = await reader.readexactly(12)
                 first, count = struct.unpack(">HH", question[8:])
                 self.asked.append((first, count))
-                if first <= self.hole < first + count or count > self.most:
+                gone = {self.hole, *self.missing} & {*range(first, first + count)}
+                if gone or count > self.most:
                     if self.habit == "silent":
                         continue
                     if self.habit == "resets":
@@ -519,3 +523,16 @@ async def test_a_block_that_was_silent_for_a_while_is_whole_again(
                     answer = await session.read()
                     asked = sorted(server.asked)
             assert not answer.samples.status.any()
+
+
+async def test_a_register_that_never_answers_keeps_no_other_block_from_being_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(modbus_session, "FIRST_S", 0.05)
+    server = Scant("resets", most=8, missing=frozenset((300,)))
+    async with listening(server):
+        points = [*TOGETHER, *at("holding:300")]
+        async with scant(server).open(points, UtcClock(), tmp_path) as session:
+            async with asyncio.timeout(40):
+                while (await session.read()).samples.status.tolist().count(0) < 21:
+                    pass
