@@ -7,7 +7,7 @@ line too: their edge goes back and sends them again. When the queue is full rows
 not acknowledged, so they come again as well.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -23,6 +23,8 @@ QUEUE_SAMPLES = 400_000
 """Bound of the queue; about 13 MB of columns."""
 FOREIGN_SAMPLES = QUEUE_SAMPLES // 4
 """So full the queue may be for nodes that promise nothing; the rest is for our own."""
+NODE_SAMPLES = QUEUE_SAMPLES * 3 // 4
+"""So full one node of ours may make it: who sends without end leaves room for the others."""
 COMMIT_SAMPLES = 50_000
 """Most samples of one commit; a row is never parted."""
 NEW_RUNS, NEW_RUNS_S = 600, 600.0
@@ -105,6 +107,7 @@ class Intake:
     _named: dict[NodeId, list[str]] = field(default_factory=dict)
     _queue: deque[_Entry] = field(default_factory=deque)
     _queued: int = 0
+    _queued_of: Counter[NodeId] = field(default_factory=Counter)
     _begun: dict[NodeId, Rate] = field(default_factory=dict)
     _lost: dict[NodeId, _Lost] = field(default_factory=dict)
     _flight: list[_Entry] = field(default_factory=list)
@@ -173,7 +176,7 @@ class Intake:
         if row.after > held or not self._may_begin(key):
             self.count.not_next += 1
             return False
-        if self._full():
+        if self._full(event.node):
             self.count.dropped_rows += 1
             self.count.dropped_samples += len(event.samples)
             return False
@@ -219,13 +222,15 @@ class Intake:
         """A gap record of the twin's own goes with the next commit."""
         self._put(_Entry(None, [gap]))
 
-    def _full(self) -> bool:
-        return self._queued >= QUEUE_SAMPLES
+    def _full(self, node: NodeId) -> bool:
+        return self._queued >= QUEUE_SAMPLES or self._queued_of[node] >= NODE_SAMPLES
 
     def _put(self, entry: _Entry) -> None:
         self._queue.append(entry)
         self._queued += entry.cost
         if entry.data is not None:
+            if entry.data.row is not None:
+                self._queued_of[entry.data.node] += entry.cost
             self.count.samples += len(entry.data.samples)
 
     # ---------------------------------------------------------------------------- to the historian
@@ -257,6 +262,8 @@ class Intake:
         touched: dict[NodeId, None] = {}
         for entry in self._flight:
             self._queued -= entry.cost
+            if entry.data is not None and entry.data.row is not None:
+                self._queued_of[entry.data.node] -= entry.cost
             for (node, run), offset in entry.marks:
                 self.durable[node, run] = offset
                 touched[node] = None

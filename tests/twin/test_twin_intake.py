@@ -75,6 +75,18 @@ def test_what_waits_is_bounded_in_bytes_whatever_it_is(intake, long):
     assert intake.data(row(offset))
 
 
+def test_a_node_that_sends_without_end_leaves_room_for_the_others(intake):
+    other, offset = NodeId("g", "edge2"), 1
+    while intake.data(row(offset, samples=10_000, node=other)):
+        offset += 1
+    assert module.NODE_SAMPLES <= intake.queued < module.QUEUE_SAMPLES
+    assert intake.data(row(1))
+    assert intake.data(row(2, samples=10_000))
+    assert intake.take() is not None
+    intake.committed(0)
+    assert intake.data(row(offset, samples=10_000, node=other))
+
+
 def test_nothing_is_acknowledged_before_its_commit(intake):
     assert marks([intake.announced(announce("r", ("r", 0, 5)))]) == {"r": 0}
     intake.data(row(1))
