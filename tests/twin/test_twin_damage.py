@@ -502,3 +502,22 @@ def test_nothing_is_acknowledged_into_a_file_that_was_taken_away(folder, gone):
     again = opened(folder)
     again.write(Commit(SampleBatch.of([0], [T0 + 3 * DAY], [1.0])), T0 + 3 * DAY)
     again.close()
+
+
+@pytest.mark.parametrize("how", ["damaged", "missing"])
+def test_a_start_killed_while_it_sets_a_database_aside_is_made_up_for(folder, how):
+    if how == "damaged":
+        flip(folder / FILE, 5000)
+    else:
+        for end in ("", "-wal", "-shm"):
+            (folder / f"{FILE}{end}").unlink(missing_ok=True)
+    connection, lost = opening.open_writable(folder)
+    assert lost
+    connection.close()  # killed here
+    files = len(parquet(folder))
+    opened(folder).close()
+    _, _, gaps = content(folder)
+    assert [g for g in gaps if "set aside" in g.reason and lost.name in g.reason]
+    assert len(parquet(folder)) + len(parquet(folder / ASIDE)) >= files
+    opened(folder).close()
+    assert len(content(folder)[2]) == len(gaps), "once"

@@ -29,13 +29,14 @@ from twin.historian.duplicate import new_rounds
 from twin.historian.guard import Guard
 from twin.historian.hot import HotLog, decode_hot, encode_hot
 from twin.historian.label import Label
-from twin.historian.last_commit import LastCommit, cut_gap, newest
+from twin.historian.last_commit import LastCommit, Newest, cut_gap, newest
 from twin.historian.opening import Lost, open_writable
 from twin.historian.record import insert_gap, write_records
 from twin.historian.segment import SignalSpans, connect, scan
 from twin.historian.segment import newest as newest_rows
 from twin.historian.signal import add, settle
 from twin.historian.store import (
+    ASIDE,
     FILE,
     GENERATION,
     NAMED,
@@ -129,6 +130,7 @@ class EmbeddedWriter:
         self._load()
         label_old_files(self)
         held = newest(self.folder)
+        lost = lost or self._unsaid(held)
         self._last = LastCommit(self.folder, self.folder / FILE, self.generation)
         cut = held is not None and held.generation == self.generation
         cut = cut and held is not None and held.received > self.received
@@ -156,6 +158,13 @@ class EmbeddedWriter:
             self._say_missing(cut_gap(held, self.received))
         else:
             self.committed(self.received)
+
+    def _unsaid(self, held: Newest | None) -> Lost | None:
+        """A database that a start set aside which was killed before it could say so."""
+        if held is None or held.generation == self.generation:
+            return None
+        aside = sorted((self.folder / ASIDE).glob("historian-*.sqlite"))
+        return Lost("another was here before", f"{ASIDE}/{aside[-1].name}" if aside else "")
 
     def _say_missing(self, gap: Gap) -> None:
         received = max(self.received + 1, gap.last)
