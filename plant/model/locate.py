@@ -15,6 +15,7 @@ import yaml
 from plant.errors import Problem
 from plant.model import core_yaml
 from plant.model.secret import is_of_the_box
+from plant.text import printable
 
 Key = str | int
 Where = tuple[Key, ...]
@@ -33,7 +34,8 @@ def dotted(where: Where) -> str:
     """
     text = ""
     for key in where:
-        text += f"[{key}]" if isinstance(key, int) else f".{key}" if text else str(key)
+        word = printable(key)
+        text += f"[{key}]" if isinstance(key, int) else f".{word}" if text else word
     return text
 
 

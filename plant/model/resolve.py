@@ -191,8 +191,9 @@ class SignalResolver:
             draft.complain("source", f"no source {source!r}{did_you_mean(source, known)}")
             return None
         source_edge, config = self._sources[source]
-        if edge is not None and source_edge != edge:
-            text = f"the source {source!r} belongs to edge {source_edge!r}, the asset to {edge!r}"
+        if source_edge != edge:
+            whose = f"to {edge!r}" if edge else f"to none: give the asset 'edge: {source_edge}'"
+            text = f"the source {source!r} belongs to edge {source_edge!r}, the asset {whose}"
             draft.complain("source", text)
             return None
         return config

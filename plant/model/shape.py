@@ -184,6 +184,7 @@ class OwnUnitShape(Shape):
 UnitName = Annotated[
     str,
     StringConstraints(pattern=r"^\S(.*\S)?$", max_length=16),
+    AfterValidator(_readable),
     Field(description="as it is printed"),
 ]
 

@@ -109,15 +109,18 @@ def _text(detail: ErrorDetails, model: type[BaseModel], where: Where) -> str:
         return "unknown key" + did_you_mean(where[-1], _fields_at(model, where[:-1]))
     if detail["type"] == "missing":
         return "is missing"
-    if detail["type"] == "model_type":
-        return f"should be keys with values, not {detail['input']!r}"
+    if detail["type"] in {"model_type", "dict_type"}:
+        given = detail["input"]
+        shown = {list: "a list", type(None): "nothing"}.get(type(given), repr(given))
+        return f"should be keys with values, not {shown}"
     if detail["type"] == "string_pattern_mismatch" and "[key]" in detail["loc"]:
         return "not an id: letters, digits and underscore, starting with a letter"
     text = detail["msg"].removeprefix("Value error, ")
     text = text[0].lower() + text[1:]
     given = detail["input"]
     secret = bool(where) and where[-1] in SECRETS
-    if isinstance(given, str | int | float | bool) and not secret and repr(given) not in text:
+    told = isinstance(given, str) and repr(given) in text
+    if isinstance(given, str | int | float | bool) and not secret and not told:
         text += f", not {given!r}"
     if detail["type"] in {"literal_error", "enum"}:
         expected = str(detail.get("ctx", {}).get("expected", "")).replace("'", "")

@@ -318,3 +318,26 @@ def test_a_unit_is_only_suggested_where_it_is_alike(tmp_path: Path) -> None:
     for given, expected in (("kw", "did you mean 'kW'?"), ("true", "`kaikou units` lists all")):
         with pytest.raises(ConfigError, match=re.escape(expected)):
             _load(tmp_path, VALID.replace("unit: degC", f"unit: '{given}'"))
+
+
+def test_an_asset_that_nobody_would_read_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        _load(tmp_path, VALID.replace("    edge: edge1\n    signals:", "    signals:"))
+    assert "the asset to none: give the asset 'edge: edge1'" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("lines:\n  - a\n", "lines: should be keys with values, not a list"),
+        ("lines:\n", "lines: should be keys with values, not nothing"),
+        ("\"a\\e[2K\\nplant.yaml: nothing\": 1\n", "a\\x1b[2K\\nplant.yaml: nothing: unknown key"),
+        ("units: {\"a\\eb\": {factor: 2}}\n", "units.a\\x1bb: has a line break or another control"),
+    ],
+    ids=["list", "nothing", "key", "unit"],
+)  # fmt: skip
+def test_a_finding_is_one_line_of_plain_words(tmp_path: Path, text: str, expected: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        _load(tmp_path, VALID + text)
+    assert expected in str(caught.value)
+    assert all(line.startswith(str(tmp_path)) for line in str(caught.value).splitlines())
