@@ -88,6 +88,8 @@ class _Pipe(asyncio.Protocol):
         self.early = 0
         """Frames that came too soon since the last question."""
         self.answers: list[Heard] = []
+        self.other: Frame | None = None
+        """The last frame that came for the question and is no answer to it, nor its echo."""
         self._frames = FrameReader()
         self.sent_at = 0.0
         self._question: Question | None = None
@@ -117,6 +119,8 @@ class _Pipe(asyncio.Protocol):
                 else:
                     self.answers.append(heard)
                     self._end(None)
+            elif heard.frame.control != READ:
+                self.other = heard.frame
         if self._frames.noise > _NOISE:
             self._end(DecodeError(f"{self._frames.noise} bytes that are no DL/T 645 frame"))
 
@@ -137,7 +141,7 @@ class _Pipe(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         self._frames = FrameReader()
         self.answers.clear()
-        self.early = 0
+        self.early, self.other = 0, None
         self._question, self._guarded = question, guarded
         self._came = loop.create_future()
         self.sent_at = loop.time()
@@ -250,8 +254,14 @@ class MeterLine:
             if pipe.early:  # perhaps it was the answer: is the line faster than its baud rate?
                 self._paced = None
             self._drop()
-            where = f"{self.host}:{self.port}"
-            raise Silent(f"meter {question.meter} at {where} does not answer") from None
+            where, other = f"{self.host}:{self.port}", pipe.other
+            heard = (
+                f"; what came is of meter {other.meter}, control {other.control:02X}H, item "
+                f"{other.item or 'none'}"
+                if other is not None
+                else ""
+            )
+            raise Silent(f"meter {question.meter} at {where} does not answer{heard}") from None
         except BaseException:
             self._drop()
             raise

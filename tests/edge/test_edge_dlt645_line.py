@@ -252,3 +252,27 @@ async def test_a_line_that_turns_out_faster_than_its_baud_rate_is_known_as_such(
                 bus.answer_s = answer_s
                 assert not (await session.read()).samples.status.any()
     assert len(bus.asked) == 8, "one answer was passed over, and never again"
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (frame("A" * 12, POWER, 7), f"; what came is of meter {'A' * 12}, control 91H, item"),
+        (frame(FIRST, POWER, 7, control=0x81), f"; what came is of meter {FIRST}, control 81H"),
+        (frame(FIRST, POWER, 7, control=READ), ""),
+    ],
+    ids=["wildcard", "control", "echo"],
+)
+async def test_what_came_instead_of_an_answer_is_told(
+    answer: bytes, told: str, tmp_path: Path
+) -> None:
+    async with line(FIRST) as server:
+        server.answer_s = 30.0  # too late
+        server.extra = lambda say, asked, number: say(answer, 0.05)
+        with pytest.raises(Unavailable, match="does not answer") as raised:
+            async with config(server.port).open(
+                at(f"{FIRST} {POWER}"), UtcClock(), tmp_path
+            ) as session:
+                await session.read()
+        assert told in str(raised.value)
+        assert ("what came" in str(raised.value)) == bool(told)
