@@ -5,6 +5,7 @@ and last ``manifest.json`` with the length and SHA-256 of each. Nothing in it is
 """
 
 import contextlib
+import fcntl
 import hashlib
 import io
 import json
@@ -34,6 +35,7 @@ from twin.historian.store import FILE, SAMPLES, TIERS, VERSION, select
 MANIFEST = "manifest.json"
 _FORMAT = 1
 _CHUNK = 1 << 20
+_KILLED_S = 60.0
 
 Progress = Callable[[int, int], None]
 """Called with bytes done and bytes in all."""
@@ -73,9 +75,12 @@ def backup(folder: Path, target: Path, progress: Progress = _quiet) -> Kept:
     """
     if target.exists():
         raise ConfigError(f"{target} is there already; a backup is never overwritten")
+    _clear_killed(folder)
     work = folder / f".backup-{secrets.token_hex(4)}"
     work.mkdir()
+    held = os.open(work, os.O_RDONLY | os.O_DIRECTORY)
     try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         names, wrong = _freeze(folder, work)
         part = target.with_name(f".{target.name}.part")
         try:
@@ -86,8 +91,23 @@ def backup(folder: Path, target: Path, progress: Progress = _quiet) -> Kept:
         finally:
             part.unlink(missing_ok=True)
     finally:
-        shutil.rmtree(work)
+        os.close(held)
+        shutil.rmtree(work, ignore_errors=True)
     return kept
+
+
+def _clear_killed(folder: Path) -> None:
+    """Remove copies and links that a killed backup left; one that runs holds its folder's lock."""
+    for left in folder.glob(".backup-*"):
+        held = os.open(left, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            continue
+        finally:
+            os.close(held)
+        if time.time() - left.stat().st_mtime > _KILLED_S:  # else it may be about to take its lock
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _freeze(folder: Path, work: Path) -> tuple[list[str], int]:

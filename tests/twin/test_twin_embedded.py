@@ -1,6 +1,8 @@
 """What only the embedded historian promises: its folder, its processes, its crashes, backups."""
 
+import fcntl
 import json
+import os
 import subprocess
 import sys
 import tarfile
@@ -315,6 +317,22 @@ def test_a_backup_says_what_is_damaged_and_its_restore_leaves_a_gap(writer, fold
     assert reader.read(["a/x"], 0, 2 * T0).source_time.tolist() == [T0 + 2]
     assert [g.samples for g in reader.gaps(T0, T0 + 1) if "is missing" in g.reason] == [2]
     reader.close()
+
+
+def test_what_a_killed_backup_left_goes_with_the_next_and_one_that_runs_stays(
+    writer, folder, tmp_path
+):
+    put(writer, 1)
+    for name in ("killed", "runs", "begins"):
+        (folder / f".backup-{name}").mkdir()
+        (folder / f".backup-{name}" / FILE).write_bytes(b"a copy")
+        if name != "begins":
+            os.utime(folder / f".backup-{name}", (T0 / 1000, T0 / 1000))
+    held = os.open(folder / ".backup-runs", os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    backup(folder, tmp_path / "b.tar")
+    os.close(held)
+    assert sorted(p.name for p in folder.glob(".backup-*")) == [".backup-begins", ".backup-runs"]
 
 
 def test_nothing_is_overwritten(writer, folder, tmp_path):
