@@ -267,8 +267,8 @@ class MeterLine:
             raise
         pipe.used = True
         pipe.end()
-        if answer is None:
-            await self._settle(pipe, 4 * _DOUBT_S, 1.0)
+        if answer is None:  # the true answer may still be on its way: not before it can be here
+            self._late_until = pipe.sent_at + 2 * question.early_s + _ANSWER_S
         else:
             self._last = question, pipe.sent_at, answer
         return answer
