@@ -189,6 +189,7 @@ class Connection(Talker):
     def __init__(self, line: Line) -> None:
         self._line = line
         self._heard = b""
+        self._copy: asyncio.TimerHandle | None = None
 
     def data_received(self, data: bytes) -> None:
         self._heard += data
@@ -200,6 +201,8 @@ class Connection(Talker):
 
     def _answer(self, meter: str, item: str) -> None:
         line = self._line
+        if self._copy is not None:  # in the very moment of a question nobody could tell it from
+            self._copy.cancel()  # the answer, see docs/adapters.md
         answer = line.answer(meter, item)
         line.sent = [*line.sent[-7:], answer]
         if not line.spoils():
@@ -216,7 +219,9 @@ class Connection(Talker):
             pieces = []
         self.send(pieces, 0.0, closes=line.random.random() < 0.05)
         if pieces and line.random.random() < 0.3:  # a late copy, which waits for the next question
-            self.send([answer], line.random.choice((0.001, 0.003)), closes=False)
+            loop = asyncio.get_running_loop()
+            late_s = line.random.choice((0.001, 0.003))
+            self._copy = loop.call_later(late_s, self._send, answer, False)
 
     @staticmethod
     def _is_undetectable(stream: bytes, meter: str, item: str, answer: bytes) -> bool:
