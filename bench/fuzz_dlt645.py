@@ -90,7 +90,11 @@ class Line(Device):
         timeout_ms = round(TIMEOUT_MS + self.answer_s * 1500)
         baud: Literal[2400, 38400] = 2400 if self.answer_s else 38400
         return Dlt645.model_construct(
-            host="127.0.0.1", port=self.port, poll_ms=20, timeout_ms=timeout_ms, baud=baud
+            host="127.0.0.1",
+            port=self.port,
+            poll_ms=1000 if self.answer_s else 20,
+            timeout_ms=timeout_ms,
+            baud=baud,
         )
 
     def points(self) -> list[MeterPoint]:
