@@ -24,9 +24,11 @@ from pathlib import Path
 
 from bench.damage_content import Content, kept_elsewhere, transient
 from bench.damage_history import Answers, Truth
-from bench.damage_plant import SETTLE_S, Started, commands, environment, prepare
+from bench.damage_plant import SETTLE_S, WORK_S, Started, commands, environment, prepare
 from bench.machine import machine
 
+CERTIFICATE_S = 15.0
+"""So long edge and simulated machines are left to connect."""
 DAMAGES = ("flip", "flip", "flip", "truncate", "remove", "empty", "garbage")
 
 UNREAD = frozenset((".lock", ".port", ".open", ".jsonl"))
@@ -66,6 +68,11 @@ def kind_of(path: Path) -> str:
     return str(path.with_name(name))
 
 
+def is_certificate(path: Path) -> bool:
+    """Of an OPC UA source: read, and compared, when the edge and the machine have connected."""
+    return path.parts[1:] != () and path.parts[1].startswith("opcua_")
+
+
 def rooms_of(path: Path) -> Sequence[str]:
     """The rooms that read a file of the data folder."""
     first = path.parts[0]
@@ -73,7 +80,7 @@ def rooms_of(path: Path) -> Sequence[str]:
         return "twin", "gateway", "analytics"
     if first.startswith("opcua"):
         return ("opcua",)
-    if path.parts[1:] and path.parts[1].startswith("opcua_"):
+    if is_certificate(path):
         return "simulators", "edge"  # certificates are read when the two connect
     if len(path.parts) > 1:
         return ("edge" if first == "edge1" else first,)
@@ -94,7 +101,7 @@ def trial(template: Path, path: Path, how: str, chance: random.Random, truth: Tr
         if historian:
             truth.compare(data, found, "read while nobody runs")
         started = Started(data, environment(template))
-        started.run(rooms_of(path), found)
+        started.run(rooms_of(path), found, CERTIFICATE_S if is_certificate(path) else WORK_S)
         if historian:
             truth.compare(data, found, "read afterwards")
         elif damaged != before[path] and not found.said(path):
@@ -119,7 +126,8 @@ def run(kinds: Sequence[str], trials: int, seed: int, settle_s: float) -> dict[s
         files: dict[str, list[Path]] = {}
         for at in sorted(p for p in template.rglob("*") if p.is_file()):
             path = at.relative_to(template)
-            if path.suffix not in UNREAD and path.parts[0] != "log":
+            of_a_machine = is_certificate(path) and path.parts[0] == "simulators"
+            if path.suffix not in UNREAD and path.parts[0] != "log" and not of_a_machine:
                 files.setdefault(kind_of(path), []).append(path)
         some = {k: f for k, f in files.items() if not kinds or any(w in k for w in kinds)}
         sys.stderr.write(f"{len(some)} kinds of files: {', '.join(some)}\n")
