@@ -37,7 +37,7 @@ from twin.host import Host
 START = 1_795_000_000_000
 PACED_PER_S = 10_000
 PACED_S = 20
-_AHEAD = 200_000
+_AHEAD = 100_000
 """Samples in the intake at full speed: a broker would make the edge wait, or send again."""
 _DERIVE_S = 0.25
 
