@@ -40,10 +40,15 @@ def client_ids(plant: Plant) -> Mapping[str, str]:
     """
     group = plant.group
     ids = {f"{group}/{node}": node for node in (*plant.edges, ANALYTICS, TWIN)}
-    ids |= {f"{group}-{edge}-opcua": "opcua" for edge in plant.edges}
+    ids |= {opcua_client_id(group, edge): "opcua" for edge in plant.edges}
     ids[f"{plant.host_id}-{group}"] = TWIN
     ids[f"kaikou-gateway-{plant.gateway.port}"] = "gateway"
     return ids
+
+
+def opcua_client_id(group: str, edge: str) -> str:
+    """The client id of an edge's OPC UA server, where the broker feeds it."""
+    return f"{group}-{edge}-opcua"
 
 
 def _as_node(group: str, node: str) -> tuple[str, ...]:

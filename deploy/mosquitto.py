@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deploy.access import OBSERVER, publish_filters
+from deploy.access import OBSERVER, client_ids, opcua_client_id, publish_filters
 from plant.errors import ConfigError
 from plant.file import make_folder, write_whole
 from plant.model.plant import ANALYTICS, TWIN, Plant
@@ -46,11 +46,12 @@ def accounts(plant: Plant) -> Mapping[str, Account]:
     """The accounts of a plant by name."""
     group = plant.group
     publish = publish_filters(plant)
+    only_id = {account: id for id, account in client_ids(plant).items()}
     all_data = ("spBv1.0/#", "kaikou/#")
     found = {
         edge: Account(
             f"kaikou run edge --edge {edge}",
-            f"{group}/{edge}",
+            only_id[edge],
             publish[edge],
             (
                 f"spBv1.0/{group}/NCMD/{edge}",
@@ -65,17 +66,16 @@ def accounts(plant: Plant) -> Mapping[str, Account]:
         if edge.opcua is not None and edge.opcua.feed == "broker":
             found[f"opcua-{edge.id}"] = Account(
                 f"kaikou run opcua --edge {edge.id}",
-                f"{group}-{edge.id}-opcua",
+                opcua_client_id(group, edge.id),
                 publish["opcua"],
                 all_data,
             )
     found[TWIN] = Account("kaikou run twin", "", publish[TWIN], all_data)
     found[ANALYTICS] = Account(
-        "kaikou run analytics", f"{group}/{ANALYTICS}", publish[ANALYTICS], all_data
+        "kaikou run analytics", only_id[ANALYTICS], publish[ANALYTICS], all_data
     )
-    port = plant.gateway.port
     found["gateway"] = Account(
-        "kaikou run gateway", f"kaikou-gateway-{port}", publish["gateway"], all_data
+        "kaikou run gateway", only_id["gateway"], publish["gateway"], all_data
     )
     found[OBSERVER] = Account("people who look on; it writes nothing", OBSERVER, (), all_data)
     return found
